@@ -1,0 +1,1 @@
+//! ROUGE, sentence splitting, thresholds and the accuracy log.

@@ -1,0 +1,1 @@
+//! The command line: clap structs with every field optional, one module for each subcommand.

@@ -1,0 +1,1 @@
+//! Configuration: layers resolved into one struct without options; each value knows where it came from.

@@ -1,0 +1,1 @@
+//! From cnn_eval.json to tokens, and synthetic workloads.

@@ -1,0 +1,1 @@
+//! result.json, the console summary, and explanations of invalid results.

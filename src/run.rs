@@ -1,0 +1,1 @@
+//! One LoadGen test from start to parsed result, in a child process of its own.

@@ -1,0 +1,1 @@
+//! The scheduler seam: the Rust trait and the in-flight batching policy.

@@ -1,0 +1,1 @@
+//! Scratch space: what is where, what is missing, and the links under build/.

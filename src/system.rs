@@ -1,0 +1,1 @@
+//! What this machine is: CPU, memory, GPUs; the nearest system profile.
