@@ -5,6 +5,7 @@ pub mod accuracy;
 pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod error;
 pub mod model;
 pub mod report;
 pub mod run;
