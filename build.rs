@@ -1,3 +1,22 @@
 //! A short list of steps; each lives in `build_steps/`.
 
-fn main() {}
+#[path = "build_steps/third_party.rs"]
+mod third_party;
+
+#[path = "build_steps/native.rs"]
+mod native;
+
+#[path = "build_steps/bridge.rs"]
+mod bridge;
+
+use anyhow::Result;
+
+fn main() -> Result<()> {
+    let packages = third_party::locate()?;
+    // The bridge comes first on the linker's command line: it calls into the native libraries.
+    if std::path::Path::new("cpp/bridge/ffi.cc").exists() {
+        bridge::build(&packages)?;
+    }
+    native::build(&packages)?;
+    Ok(())
+}

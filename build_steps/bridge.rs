@@ -1,0 +1,21 @@
+//! The cxx bridge: generated code and `cpp/bridge`, the only C++ that knows Rust.
+
+use anyhow::Result;
+
+use crate::third_party::Packages;
+
+/// Compiles the bridge.
+pub fn build(packages: &Packages) -> Result<()> {
+    println!("cargo:rerun-if-changed=src/bridge.rs");
+    println!("cargo:rerun-if-changed=cpp/bridge");
+    cxx_build::bridge("src/bridge.rs")
+        .file("cpp/bridge/ffi.cc")
+        .include("cpp")
+        .include("cpp/include")
+        .include(&packages.loadgen)
+        .std("c++20")
+        .flag_if_supported("-Wall")
+        .flag_if_supported("-Wextra")
+        .compile("gptj_bridge");
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! LoadGen and our own C++, through `cpp/CMakeLists.txt`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::third_party::Packages;
+
+/// Builds the static libraries and tells cargo how to link them.
+pub fn build(packages: &Packages) -> Result<()> {
+    println!("cargo:rerun-if-changed=cpp");
+    let mut config = cmake::Config::new("cpp");
+    config
+        .profile(if optimised()? { "Release" } else { "Debug" })
+        .define("GPTJ_BUILD_TESTS", "OFF")
+        .define("LOADGEN_SOURCE_DIR", &packages.loadgen)
+        .define("DNNL_ROOT", &packages.onednn);
+    if packages.ninja.is_some() {
+        config.generator("Ninja");
+    }
+    if let Some(cmake) = &packages.cmake {
+        // SAFETY: build scripts run one thread; nothing reads the environment at the same time.
+        unsafe { std::env::set_var("CMAKE", cmake) };
+    }
+    let installed = config.build();
+
+    println!("cargo:rustc-link-search=native={}/lib", installed.display());
+    println!("cargo:rustc-link-lib=static=gptj_native");
+    println!("cargo:rustc-link-lib=static=mlperf_loadgen");
+    let libraries = library_dir(&packages.onednn)?;
+    println!("cargo:rustc-link-search=native={}", libraries.display());
+    println!("cargo:rustc-link-lib=dylib=dnnl");
+    println!("cargo:rustc-link-lib=dylib=gomp");
+    println!("cargo:rustc-link-lib=dylib=stdc++");
+    // Programs start without LD_LIBRARY_PATH: beside an installed binary first, then where the build found oneDNN.
+    println!(
+        "cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib:{}",
+        libraries.display()
+    );
+    Ok(())
+}
+
+/// Cargo's profile decides: the C++ of an unoptimised build stays debuggable.
+fn optimised() -> Result<bool> {
+    Ok(std::env::var("OPT_LEVEL").context("cargo sets OPT_LEVEL")? != "0")
+}
+
+fn library_dir(onednn: &Path) -> Result<PathBuf> {
+    ["lib", "lib64"]
+        .iter()
+        .map(|name| onednn.join(name))
+        .find(|folder| folder.join("libdnnl.so").exists())
+        .with_context(|| {
+            format!(
+                "no lib/libdnnl.so in {}; run third_party/fetch, or set DNNL_ROOT",
+                onednn.display()
+            )
+        })
+}
