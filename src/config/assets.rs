@@ -1,0 +1,29 @@
+//! What the configuration asks of whoever knows where models and data are.
+
+use std::path::PathBuf;
+
+/// What was asked for; what is not set is to be found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// A Hugging Face folder.
+    pub model_path: Option<PathBuf>,
+    /// A file in the form of cnn_eval.json.
+    pub dataset_path: Option<PathBuf>,
+    /// A workload by name.
+    pub workload: Option<String>,
+}
+
+/// What a run will use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assets {
+    /// A Hugging Face folder.
+    pub model_path: PathBuf,
+    /// A file in the form of cnn_eval.json.
+    pub dataset_path: PathBuf,
+    /// Name of a file in `configs/workloads`: `cnn_dailymail`, `gptj-mini` or `custom`.
+    pub workload: String,
+    /// Why these, for the origin of the values: `no GPT-J 6B checkpoint in /x/models`.
+    pub reason: String,
+    /// A line for people when something else was found than one would expect.
+    pub notice: Option<String>,
+}

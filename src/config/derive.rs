@@ -1,0 +1,240 @@
+//! What `auto` becomes: values worked out from this machine and from other values, each with the reason.
+
+use std::path::{Path, PathBuf};
+
+use super::assets::Assets;
+use super::file::LayerFile;
+use super::key::Value;
+use super::layers::Settings;
+use super::resolve::{Profile, Surroundings};
+use super::resolved::{AccuracyTarget, Benchmark, Scenario};
+use crate::error::Failure;
+use crate::system::Machine;
+
+/// The test that values are worked out for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its benchmark.
+    pub benchmark: Benchmark,
+    /// Its scenario.
+    pub scenario: Scenario,
+    /// Its accuracy target.
+    pub accuracy: AccuracyTarget,
+    /// Its workload.
+    pub workload: &'a str,
+    /// The workload's file.
+    pub workload_file: &'a LayerFile,
+    /// The system profile, if any.
+    pub profile: Option<&'a Profile>,
+    /// Model and data.
+    pub assets: &'a Assets,
+}
+
+/// An engine and why it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// `cpu`, `cuda`, `tensorrt` or `fake`.
+    pub name: String,
+    /// Why; `None` when it was asked for.
+    pub reason: Option<String>,
+}
+
+/// Folders that engine libraries are looked for in.
+pub fn library_dirs(settings: &Settings, program: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    if !settings.is_auto("engine_library_dirs")? {
+        let given = settings.text("engine_library_dirs")?;
+        return Ok(given
+            .split(':')
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+            .collect());
+    }
+    let Some(folder) = program.and_then(Path::parent) else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![folder.to_owned(), folder.join("../lib")])
+}
+
+/// Which engine: the one that was asked for, or the first that can run here.
+pub fn engine(
+    settings: &Settings,
+    machine: &Machine,
+    libraries: &[PathBuf],
+) -> Result<Engine, Failure> {
+    if !settings.is_auto("engine")? {
+        return Ok(Engine {
+            name: settings.text("engine")?.to_owned(),
+            reason: None,
+        });
+    }
+    let cpu = |why: &str| Engine {
+        name: "cpu".to_owned(),
+        reason: Some(why.to_owned()),
+    };
+    if machine.gpus.is_empty() {
+        return Ok(cpu("this machine has no GPU"));
+    }
+    for name in ["tensorrt", "cuda"] {
+        let file = format!("libgptj_{name}.so");
+        if let Some(folder) = libraries.iter().find(|folder| folder.join(&file).is_file()) {
+            let reason = format!("a GPU is here, and {file} in {}", folder.display());
+            return Ok(Engine {
+                name: name.to_owned(),
+                reason: Some(reason),
+            });
+        }
+    }
+    Ok(cpu(
+        "a GPU is here, but no engine library for it beside the program",
+    ))
+}
+
+/// Replaces what is left as `auto`, and what follows from other values.
+pub fn derive(
+    settings: &mut Settings,
+    target: &Target<'_>,
+    around: &Surroundings<'_>,
+    engine: &Engine,
+    libraries: &[PathBuf],
+    notices: &mut Vec<String>,
+) -> Result<(), Failure> {
+    run(settings, target, around)?;
+    if let Some(reason) = &engine.reason {
+        settings.derive("engine", Value::Text(engine.name.clone()), reason)?;
+    }
+    if settings.is_auto("engine_library_dirs")? {
+        let dirs: Vec<String> = libraries
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        settings.derive(
+            "engine_library_dirs",
+            Value::Text(dirs.join(":")),
+            "around the program",
+        )?;
+    }
+    precision(settings, target, &around.machine, notices)?;
+    resources(settings, target, &around.machine, &engine.name)?;
+    fast(settings)
+}
+
+fn run(
+    settings: &mut Settings,
+    target: &Target<'_>,
+    around: &Surroundings<'_>,
+) -> Result<(), Failure> {
+    let assets = target.assets;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let path = |path: &Path| Value::Text(path.display().to_string());
+    let mut fill = |name: &str, value: Value, why: &str| -> Result<(), Failure> {
+        if settings.is_auto(name)? {
+            settings.derive(name, value, why)
+        } else {
+            Ok(())
+        }
+    };
+    fill(
+        "accuracy_target",
+        text(target.accuracy.name()),
+        "config_ver",
+    )?;
+    fill("workload", text(target.workload), &assets.reason)?;
+    fill("model_path", path(&assets.model_path), &assets.reason)?;
+    fill("dataset_path", path(&assets.dataset_path), &assets.reason)?;
+    fill("log_dir", path(&around.log_dir), "the time of this run")?;
+    let (profile, why) = match target.profile {
+        Some(profile) => (profile.name.as_str(), profile.reason.as_str()),
+        None => ("none", "no profile matches this machine"),
+    };
+    fill("system_profile", text(profile), why)?;
+    let named = target
+        .profile
+        .filter(|profile| !profile.file.about.system_name.is_empty());
+    match named {
+        Some(profile) => {
+            let why = format!("{} [about]", profile.file.path);
+            fill("system_name", text(&profile.file.about.system_name), &why)
+        }
+        None => fill(
+            "system_name",
+            Value::Text(around.machine.derived_name()),
+            "this machine",
+        ),
+    }
+}
+
+fn precision(
+    settings: &mut Settings,
+    target: &Target<'_>,
+    machine: &Machine,
+    notices: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let asked = settings.text("precision")?.to_owned();
+    let (name, why) = match settings.text("engine")? {
+        "cpu" if asked == "bf16" && !machine.cpu.bf16 => {
+            notices.push("this CPU does not compute in bf16; using f32".to_owned());
+            ("f32", "this CPU does not compute in bf16")
+        }
+        _ if asked != Value::AUTO => return Ok(()),
+        "cpu" if target.accuracy == AccuracyTarget::P999 => {
+            ("f32", "the engine cpu is held to 99.9 % in f32")
+        }
+        "cpu" if machine.cpu.bf16 => ("bf16", "this CPU computes in bf16"),
+        "cpu" => {
+            notices.push("this CPU does not compute in bf16; using f32".to_owned());
+            ("f32", "this CPU does not compute in bf16")
+        }
+        "fake" => ("f32", "the fake engine computes nothing"),
+        _ => ("fp16", "GPUs compute in fp16 without calibration"),
+    };
+    settings.derive("precision", Value::Text(name.to_owned()), why)
+}
+
+fn resources(
+    settings: &mut Settings,
+    target: &Target<'_>,
+    machine: &Machine,
+    engine: &str,
+) -> Result<(), Failure> {
+    if settings.is_auto("threads")? {
+        let threads = machine.cpu.usable_threads.max(1) as u64;
+        settings.derive(
+            "threads",
+            Value::Integer(threads),
+            "cores that this process may use",
+        )?;
+    }
+    if settings.is_auto("devices")? {
+        let on_gpu = matches!(engine, "cuda" | "tensorrt");
+        let count = if on_gpu { machine.gpus.len() } else { 0 };
+        let list: Vec<String> = (0..count).map(|index| index.to_string()).collect();
+        let why = if on_gpu {
+            "all GPUs"
+        } else {
+            "the engine uses no GPU"
+        };
+        settings.derive("devices", Value::Text(list.join(",")), why)?;
+    }
+    let single = target.scenario == Scenario::SingleStream;
+    if single && !settings.get("gpu_batch_size")?.origin.is_users() {
+        settings.derive(
+            "gpu_batch_size",
+            Value::Integer(1),
+            "SingleStream has one request at a time",
+        )?;
+    }
+    Ok(())
+}
+
+/// `--fast` shortens what nobody asked for explicitly, and lengthens nothing.
+fn fast(settings: &mut Settings) -> Result<(), Failure> {
+    if !settings.flag("fast")? {
+        return Ok(());
+    }
+    for (name, limit) in [("min_duration", 60_000), ("min_query_count", 1)] {
+        if settings.integer(name)? > limit && !settings.get(name)?.origin.is_users() {
+            settings.derive(name, Value::Integer(limit), "fast")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What `show-config` prints: every key as TOML, on request with its origin and what it replaced, or all of it as JSON.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::key::{Group, Kind, Value};
+use super::keys::KEYS;
+use super::layers::Setting;
+use super::resolve::{Plan, section_of};
+use crate::error::Failure;
+
+/// Where the remark behind a value begins, unless the value is longer.
+const COLUMN: usize = 48;
+
+/// The plans as text. Each is valid TOML by itself; origins are remarks behind the values.
+pub fn explain(plans: &[Plan], with_origins: bool) -> Result<String, Failure> {
+    let blocks: Result<Vec<String>, Failure> =
+        plans.iter().map(|plan| one(plan, with_origins)).collect();
+    Ok(blocks?.join("\n"))
+}
+
+fn one(plan: &Plan, with_origins: bool) -> Result<String, Failure> {
+    let run = &plan.config.run;
+    let mut text = format!("# {} {}\n", plan.config.benchmark_full(), run.scenario);
+    for reason in &run.not_for_submission {
+        let _ = writeln!(text, "# not for submission: {reason}");
+    }
+    let scenario = section_of(run.scenario);
+    for group in Group::ALL {
+        let concerned = |prefix: &str| prefix.is_empty() || prefix == scenario;
+        let keys = KEYS
+            .iter()
+            .filter(|key| key.group == *group && concerned(key.scenario));
+        let _ = writeln!(text, "\n# {}", group.heading());
+        for key in keys {
+            let setting = plan.settings.get(key.name)?;
+            if key.hidden && !setting.origin.is_users() {
+                continue;
+            }
+            let line = format!("{} = {}", key.name, toml_value(key.kind, &setting.value));
+            if with_origins {
+                let _ = writeln!(text, "{line:COLUMN$}  # {}", remark(setting));
+            } else {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn toml_value(kind: Kind, value: &Value) -> String {
+    match value {
+        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        // A file could not hold it unquoted.
+        Value::Integer(seed) if kind == Kind::Seed && i64::try_from(*seed).is_err() => {
+            format!("\"{seed}\"")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Its origin and what it replaced, but for defaults and what says the same.
+fn remark(setting: &Setting) -> String {
+    let mut text = setting.origin.to_string();
+    let mut last = &setting.value;
+    for (value, origin) in &setting.replaced {
+        let is_default = *origin == super::origin::Origin::Default;
+        if value != last && !is_default {
+            let _ = write!(text, "; instead of {value} ({origin})");
+        }
+        last = value;
+    }
+    text
+}
+
+/// The plans as JSON: what the tests get, and every key with its origin.
+pub fn to_json(plans: &[Plan]) -> serde_json::Value {
+    let one = |plan: &Plan| {
+        json!({
+            "benchmark": plan.config.benchmark_full(),
+            "scenario": plan.config.run.scenario,
+            "config": plan.config,
+            "settings": plan.settings,
+        })
+    };
+    plans.iter().map(one).collect()
+}

@@ -1,0 +1,199 @@
+//! Reads what the kernel tells about the machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::{Cpu, Gpu, Machine};
+
+/// Reads the machine from the file system below `root`, which is `/` but for tests.
+pub fn detect(root: &Path) -> Machine {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    Machine {
+        cpu: cpu(root, usable),
+        memory_bytes: memory(&text(root, "proc/meminfo")),
+        gpus: gpus(root),
+        os: os(&text(root, "etc/os-release")),
+        kernel: text(root, "proc/sys/kernel/osrelease").trim().to_owned(),
+    }
+}
+
+fn text(root: &Path, path: &str) -> String {
+    fs::read_to_string(root.join(path)).unwrap_or_default()
+}
+
+fn cpu(root: &Path, usable_threads: usize) -> Cpu {
+    let info = text(root, "proc/cpuinfo");
+    let mut sockets = BTreeSet::new();
+    let mut cores = BTreeSet::new();
+    let mut threads = 0;
+    for processor in info
+        .split("\n\n")
+        .filter(|processor| field(processor, "processor").is_some())
+    {
+        threads += 1;
+        let socket = field(processor, "physical id").unwrap_or("0");
+        sockets.insert(socket);
+        // Some virtual machines tell no core ids; then every processor counts as a core.
+        let core = field(processor, "core id").or_else(|| field(processor, "processor"));
+        cores.insert((socket, core));
+    }
+    let flags = field(&info, "flags").unwrap_or_default();
+    Cpu {
+        model: field(&info, "model name").unwrap_or_default().to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        sockets: sockets.len(),
+        cores: cores.len(),
+        threads,
+        usable_threads,
+        numa_nodes: numa_nodes(root),
+        bf16: flags
+            .split_whitespace()
+            .any(|flag| flag == "avx512_bf16" || flag == "amx_bf16"),
+    }
+}
+
+/// The first `name : value` of /proc/cpuinfo and its like.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
+}
+
+fn numa_nodes(root: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(root.join("sys/devices/system/node")) else {
+        return 0;
+    };
+    let is_node = |name: &str| {
+        name.strip_prefix("node")
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_node))
+        .count()
+}
+
+fn memory(meminfo: &str) -> u64 {
+    let kib = field(meminfo, "MemTotal").and_then(|value| value.split_whitespace().next());
+    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// The driver lists its GPUs in /proc; without a driver there is no GPU that an engine could use.
+fn gpus(root: &Path) -> Vec<Gpu> {
+    let Ok(entries) = fs::read_dir(root.join("proc/driver/nvidia/gpus")) else {
+        return Vec::new();
+    };
+    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    let gpu = |folder: &std::path::PathBuf| {
+        let information = fs::read_to_string(folder.join("information")).unwrap_or_default();
+        Gpu {
+            name: field(&information, "Model")
+                .unwrap_or("NVIDIA GPU")
+                .to_owned(),
+        }
+    };
+    folders.iter().map(gpu).collect()
+}
+
+fn os(release: &str) -> String {
+    release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .map(|name| name.trim_matches('"').to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(files: &[(&str, &str)]) -> Machine {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        detect(root.path())
+    }
+
+    fn processor(id: usize, socket: usize, core: usize) -> String {
+        format!(
+            "processor\t: {id}\nmodel name\t: Some CPU\nphysical id\t: {socket}\ncore id\t\t: {core}\n\
+             flags\t\t: fpu sse avx512_bf16\n\n"
+        )
+    }
+
+    #[test]
+    fn counts_sockets_cores_and_threads() {
+        // Two sockets of two cores of two threads; core ids repeat in the second socket.
+        let info: String = (0..8)
+            .map(|id| processor(id, id / 4, id / 2 % 2))
+            .collect::<Vec<_>>()
+            .concat();
+        let machine = machine(&[
+            ("proc/cpuinfo", &info),
+            ("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n"),
+            ("sys/devices/system/node/node0/x", ""),
+            ("sys/devices/system/node/node1/x", ""),
+            ("sys/devices/system/node/online", "0-1"),
+            ("etc/os-release", "NAME=x\nPRETTY_NAME=\"Some OS 1\"\n"),
+            ("proc/sys/kernel/osrelease", "6.1.0\n"),
+        ]);
+        let cpu = &machine.cpu;
+        assert_eq!(
+            (cpu.sockets, cpu.cores, cpu.threads, cpu.numa_nodes),
+            (2, 4, 8, 2)
+        );
+        assert!(cpu.bf16 && cpu.usable_threads >= 1);
+        assert_eq!(cpu.model, "Some CPU");
+        assert_eq!(machine.memory_bytes, 16 << 20);
+        assert_eq!(
+            (machine.os.as_str(), machine.kernel.as_str()),
+            ("Some OS 1", "6.1.0")
+        );
+    }
+
+    #[test]
+    fn lists_gpus_that_the_driver_knows() {
+        let information = "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n";
+        let machine = machine(&[
+            (
+                "proc/driver/nvidia/gpus/0000:01:00.0/information",
+                information,
+            ),
+            (
+                "proc/driver/nvidia/gpus/0000:02:00.0/information",
+                information,
+            ),
+        ]);
+        assert_eq!(machine.gpus.len(), 2);
+        assert_eq!(machine.gpus[0].name, "NVIDIA H100 80GB HBM3");
+    }
+
+    #[test]
+    fn an_unreadable_machine_is_no_error() {
+        let machine = machine(&[]);
+        assert_eq!(
+            (
+                machine.memory_bytes,
+                machine.gpus.len(),
+                machine.cpu.sockets
+            ),
+            (0, 0, 0)
+        );
+        assert!(!machine.cpu.bf16);
+    }
+
+    #[test]
+    fn this_machine_has_a_processor_and_memory() {
+        let machine = detect(Path::new("/"));
+        assert!(
+            machine.cpu.threads > 0 && machine.memory_bytes > 0,
+            "{machine:?}"
+        );
+    }
+}
