@@ -101,10 +101,11 @@ fn engine(settings: &Settings) -> Result<(), Failure> {
                 "use --max_tokens_per_step={rows} or more, or a smaller --gpu_batch_size"
             )));
     }
-    let fake = keys::KEYS
+    let mut fake = keys::KEYS
         .iter()
         .filter(|key| key.name.starts_with("fake_"));
-    for key in fake.filter(|key| engine != "fake" && settings.is_typed(key.name)) {
+    let typed = fake.find(|key| settings.is_typed(key.name));
+    if let Some(key) = typed.filter(|_| engine != "fake") {
         return Err(
             clash(settings, key.name, "engine")?.hint("these settings are for --engine=fake")
         );
