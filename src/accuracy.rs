@@ -6,6 +6,7 @@
 //! ROUGE-1, ROUGE-2, ROUGE-L and GEN_LEN equal the reference script's, ROUGE-Lsum does for equal
 //! sentence splits; [`sentences`] says how far the splits agree.
 
+mod english;
 pub mod error;
 pub mod log;
 mod mean;
