@@ -1,9 +1,15 @@
 //! accuracy.txt against the patterns of MLCommons' submission checkers.
 
+#![expect(
+    clippy::expect_used,
+    reason = "helpers outside of #[test] stop a test as it would"
+)]
+
 use std::fs;
 
 use mlperf_gptj::accuracy::Scores;
 use mlperf_gptj::accuracy::report::{FILE_NAME, accuracy_text, write};
+use mlperf_gptj::error::Failure;
 use regex::Regex;
 use tempfile::TempDir;
 
@@ -36,7 +42,7 @@ fn checked(text: &str, pattern: &str) -> Option<f64> {
     let found = text
         .lines()
         .filter_map(|line| pattern.captures(line))
-        .last()?;
+        .next_back()?;
     found[1].parse().ok()
 }
 
@@ -107,16 +113,16 @@ fn a_new_file_replaces_the_old_one_and_leaves_nothing_else() {
 fn a_folder_that_is_not_there_is_named() {
     let folder = TempDir::new().expect("a temporary folder");
     let missing = folder.path().join("missing");
-    let message = write(&missing, &scores())
-        .expect_err("no such folder")
-        .to_string();
+    let failure = Failure::from(write(&missing, &scores()).expect_err("no such folder"));
+    let text = failure.render();
     let path = missing.join(FILE_NAME);
     assert!(
-        message.contains(&format!("cannot write {}", path.display())),
-        "{message}"
+        text.contains(&format!("cannot write {}", path.display())),
+        "{text}"
     );
     assert!(
-        message.contains("check permissions and free space"),
-        "{message}"
+        text.contains("check the permissions and the free space"),
+        "{text}"
     );
+    assert_eq!(failure.exit_code(), 1);
 }

@@ -1,6 +1,11 @@
 //! ROUGE, GEN_LEN and the stemmer against golden values of rouge_score and NLTK, made by
 //! tests/fixtures/make_rouge_golden.py.
 
+#![expect(
+    clippy::expect_used,
+    reason = "helpers outside of #[test] stop a test as it would"
+)]
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,7 +36,7 @@ fn fixture(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/rouge")
         .join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(path).expect("a fixture of the repository")
 }
 
 fn golden() -> Golden {
@@ -166,8 +171,5 @@ fn uneven_or_empty_input_is_refused() {
         references: &[],
     })
     .expect_err("nothing to score");
-    assert!(
-        error.to_string().contains("--test_mode=AccuracyOnly"),
-        "{error}"
-    );
+    assert!(error.hint().contains("--test_mode=AccuracyOnly"), "{error}");
 }
