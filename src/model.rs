@@ -1,1 +1,9 @@
-//! Checkpoints: configuration, tensors, fingerprints.
+//! The model that a run uses: where it is, its configuration, its tensors, and what identifies it in results.
+
+pub mod checkpoint;
+pub mod config;
+pub mod tensors;
+
+pub use checkpoint::{Checkpoint, CheckpointError, ElementType};
+pub use config::{ModelConfig, ModelConfigError};
+pub use tensors::check_tensors;
