@@ -240,4 +240,73 @@ mod tests {
         let reference = AccuracyReference::gptj_6b();
         assert!(!Verdict::new(&short, &reference, AccuracyTarget::Default).passed());
     }
+
+    fn read_text(text: &str, beam_length: &str) -> Result<AccuracyReference, AccuracyError> {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("a writable file");
+        AccuracyReference::read(file.path(), beam_length)
+    }
+
+    #[test]
+    fn a_model_brings_its_own_reference() {
+        let text = r#"{
+            "made_by": "a script",
+            "generated": {"rouge1": 61.5, "rouge2": 40.25, "rougeL": 50.0, "rougeLsum": 58.0,
+                          "gen_len": 200000, "gen_num": 1000},
+            "prompt_and_generated": {"rouge1": 61.0, "rouge2": 40.0, "rougeL": 49.5,
+                          "gen_len": 190000, "gen_num": 1000, "source": "transformers 4.35.2"}
+        }"#;
+        let reference = read_text(text, "generated").expect("a good file");
+        assert_eq!(
+            (reference.rouge1, reference.gen_len, reference.gen_num),
+            (61.5, 200_000, 1000)
+        );
+        assert!(
+            reference.source.ends_with(", generated"),
+            "{}",
+            reference.source
+        );
+        let reference = read_text(text, "prompt_and_generated").expect("a good file");
+        assert_eq!(
+            (reference.rouge_l, reference.source.as_str()),
+            (49.5, "transformers 4.35.2")
+        );
+    }
+
+    #[test]
+    fn a_bad_reference_names_what_is_missing() {
+        let complete =
+            r#"{"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0, "gen_len": 1, "gen_num": 1}"#;
+        for (text, reason) in [
+            ("", "EOF"),
+            ("[]", "expected a map"),
+            ("{}", "no reference values for beam_length \"generated\""),
+            (&format!("{{\"other\": {complete}}}"), "no reference values"),
+            (
+                &format!("{{\"generated\": {}}}", complete.replace("rouge2", "x")),
+                "`rouge2`",
+            ),
+            (
+                &format!(
+                    "{{\"generated\": {}}}",
+                    complete.replace("\"gen_len\": 1", "\"gen_len\": \"a\"")
+                ),
+                "generated: invalid type",
+            ),
+        ] {
+            let error = read_text(text, "generated").expect_err("a file to refuse");
+            let message = error.to_string();
+            assert!(
+                message.contains("does not hold reference values"),
+                "{message}"
+            );
+            assert!(message.contains(reason), "{text}: {message}");
+            assert!(error.hint().contains("gen_num"), "{error}");
+        }
+        let missing = Path::new("/nonexistent/reference.json");
+        let message = AccuracyReference::read(missing, "generated")
+            .expect_err("no file")
+            .to_string();
+        assert_eq!(message, "cannot read /nonexistent/reference.json");
+    }
 }
