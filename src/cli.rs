@@ -1,1 +1,60 @@
 //! The command line: clap structs with every field optional, one module for each subcommand.
+//!
+//! Parsing only says what was typed; `config::resolve` says what it means.
+
+mod args;
+mod command;
+mod normalise;
+mod output;
+mod refused;
+mod surroundings;
+
+mod generate_engines;
+mod show_config;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub use args::ConfigArgs;
+pub use command::{Cli, Command, ShowConfigArgs};
+pub use output::print;
+
+use crate::error::{Failure, FailureKind};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command.
+    Command(Box<Cli>),
+    /// Text for stdout: help or version.
+    Text(String),
+}
+
+/// Reads a command line, the program's name first.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
+    let args = refused::strip(normalise::normalise(args))?;
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => return Err(command::explain(&error)),
+        Err(error) => return Ok(Parsed::Text(error.to_string())),
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| command::explain(&error))?;
+    cli.check()?;
+    Ok(Parsed::Command(Box::new(cli)))
+}
+
+/// Runs a command line. The exit code is that of a command that did what it was asked.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let cli = match parse(args)? {
+        Parsed::Text(text) => return print(&text).map(|()| ExitCode::SUCCESS),
+        Parsed::Command(cli) => cli,
+    };
+    match &cli.command {
+        Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
+        Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
+        _ => return Err(Failure::new(FailureKind::Harness, "not there yet")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,174 @@
+//! The commands, and what clap's errors mean to people.
+
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand};
+
+use super::args::ConfigArgs;
+use crate::config::{KEYS, nearest};
+use crate::error::Failure;
+
+const AFTER_HELP: &str = "\
+Settings come, lowest first, from the configuration files, from configs/user.toml (or $GPTJ_CONFIG, or --config),
+from environment variables (GPTJ_MIN_DURATION for --min_duration) and from flags; names may be written with dashes.
+`run_harness show-config --explain` shows every setting and where it came from.
+Exit codes: 0 done, 1 your mistake, 2 a failure of the harness, 130 interrupted.";
+
+/// MLPerf Inference GPT-J. Without a command: runs the tests that are asked for.
+#[derive(Debug, Parser)]
+#[command(name = "run_harness", version, after_help = AFTER_HELP)]
+#[command(disable_help_subcommand = true, subcommand_precedence_over_arg = true)]
+pub struct Cli {
+    /// Configuration given before the command, or without one.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the settings of every test that would run, and where they come from
+    #[command(alias = "show_config")]
+    ShowConfig(ShowConfigArgs),
+    /// Link data, models and preprocessed data of the scratch space ($MLPERF_SCRATCH_PATH) into build/
+    #[command(alias = "link_dirs")]
+    LinkDirs,
+    /// Tokenise the data set and write the npy files
+    #[command(alias = "preprocess_data")]
+    PreprocessData(ConfigArgs),
+    /// Build what an engine needs before it can run
+    #[command(alias = "generate_engines")]
+    GenerateEngines(ConfigArgs),
+    /// Run one test in this process, as the parent process wrote it down
+    #[command(hide = true)]
+    RunTest {
+        /// The file that describes it
+        #[arg(long)]
+        spec: PathBuf,
+    },
+}
+
+/// What `show-config` shows.
+#[derive(Debug, clap::Args)]
+pub struct ShowConfigArgs {
+    /// Say where each value came from and what it replaced
+    #[arg(long)]
+    pub explain: bool,
+    /// Print JSON, always with origins
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+impl Cli {
+    /// The configuration flags of the command line, before and behind the command.
+    pub fn config(&self) -> ConfigArgs {
+        let mut all = self.config.clone();
+        if let Some(behind) = self.behind() {
+            all.flags.extend(behind.flags.iter().cloned());
+            all.files.extend(behind.files.iter().cloned());
+            all.config_dir = all.config_dir.or_else(|| behind.config_dir.clone());
+        }
+        all
+    }
+
+    fn behind(&self) -> Option<&ConfigArgs> {
+        match self.command.as_ref()? {
+            Command::ShowConfig(args) => Some(&args.config),
+            Command::PreprocessData(args) | Command::GenerateEngines(args) => Some(args),
+            Command::LinkDirs | Command::RunTest { .. } => None,
+        }
+    }
+
+    /// Refuses flags that the command would not look at, and flags given on both sides of it.
+    pub fn check(&self) -> Result<(), Failure> {
+        if matches!(
+            self.command,
+            Some(Command::LinkDirs | Command::RunTest { .. })
+        ) {
+            return match self.config.any() {
+                Some(name) => Err(Failure::user(format!(
+                    "`--{name}` means nothing to this command"
+                ))
+                .hint("leave it out")),
+                None => Ok(()),
+            };
+        }
+        let Some(behind) = self.behind() else {
+            return Ok(());
+        };
+        let before = |name: &str| self.config.flags.iter().any(|(key, _)| key.name == name);
+        if let Some((key, _)) = behind.flags.iter().find(|(key, _)| before(key.name)) {
+            return Err(given_twice(key.name));
+        }
+        match (&self.config.config_dir, &behind.config_dir) {
+            (Some(_), Some(_)) => Err(given_twice("config_dir")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn given_twice(name: &str) -> Failure {
+    Failure::user(format!("`--{name}` is given twice")).hint("leave one of them out")
+}
+
+/// A clap error in our words.
+pub fn explain(error: &clap::Error) -> Failure {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let argument = context(ContextKind::InvalidArg);
+    let name = argument
+        .trim_start_matches('-')
+        .split(['=', ' ', '['])
+        .next()
+        .unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with("--") => unknown_option(name),
+        ErrorKind::UnknownArgument => Failure::user(format!("unknown argument `{argument}`"))
+            .hint("`run_harness --help` lists all commands and options"),
+        ErrorKind::InvalidSubcommand => unknown_command(&context(ContextKind::InvalidSubcommand)),
+        ErrorKind::ArgumentConflict => given_twice(name),
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            Failure::user(first.trim_start_matches("error: "))
+                .hint("`run_harness --help` lists all commands and options")
+        }
+    }
+}
+
+fn unknown_option(name: &str) -> Failure {
+    let others = ["config", "config_dir", "explain", "json", "help", "version"];
+    let names = KEYS
+        .iter()
+        .filter(|key| !key.hidden)
+        .map(|key| key.name)
+        .chain(others);
+    let failure = Failure::user(format!("unknown option `--{name}`"));
+    match nearest(names, name) {
+        Some(near) => failure.hint(format!("did you mean `--{near}`?")),
+        None => failure.hint("`run_harness --help` lists all options"),
+    }
+}
+
+fn unknown_command(typed: &str) -> Failure {
+    let commands = [
+        "show_config",
+        "link_dirs",
+        "preprocess_data",
+        "generate_engines",
+    ];
+    let failure = Failure::user(format!("unknown command `{typed}`"));
+    match nearest(commands, typed) {
+        Some(near) => failure.hint(format!("did you mean `{}`?", near.replace('_', "-"))),
+        None => failure.hint("`run_harness --help` lists all commands; without one, tests are run"),
+    }
+}

@@ -1,0 +1,62 @@
+//! The one place that asks the process for its environment, its folder and the time.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::args::ConfigArgs;
+use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
+use crate::error::Failure;
+use crate::system;
+
+/// Resolves what was asked for, here and now.
+pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
+    let working_dir = std::env::current_dir()
+        .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
+    let text = |variable: OsString| variable.into_string().ok();
+    let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+    let request = Request {
+        flags: config.flags,
+        env: env.collect(),
+        files: config.files,
+        config_dir: config.config_dir,
+    };
+    let around = Surroundings {
+        machine: system::detect(Path::new("/")),
+        program: std::env::current_exe().ok(),
+        working_dir,
+        log_dir: log_dir(),
+        locate: &locate,
+    };
+    resolve(&request, &around)
+}
+
+/// `build/logs/2025.01.31-12.00.00`, in local time.
+fn log_dir() -> PathBuf {
+    let now = OffsetDateTime::now_local().unwrap_or_else(|_| OffsetDateTime::now_utc());
+    let format = format_description!("[year].[month].[day]-[hour].[minute].[second]");
+    // Formatting into a string with this format has nothing that can fail.
+    let name = now
+        .format(&format)
+        .unwrap_or_else(|_| now.unix_timestamp().to_string());
+    Path::new("build/logs").join(name)
+}
+
+fn locate(wanted: &Wanted) -> Result<Assets, Failure> {
+    let model = wanted
+        .model_path
+        .clone()
+        .unwrap_or_else(|| "models/gptj-mini".into());
+    Ok(Assets {
+        dataset_path: wanted
+            .dataset_path
+            .clone()
+            .unwrap_or_else(|| model.join("data/cnn_eval.json")),
+        model_path: model,
+        workload: "gptj-mini".to_owned(),
+        reason: "no GPT-J 6B checkpoint was found".to_owned(),
+        notice: None,
+    })
+}
