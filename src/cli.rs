@@ -10,6 +10,7 @@ mod refused;
 mod surroundings;
 
 mod generate_engines;
+mod run_harness;
 mod show_config;
 
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ pub use args::ConfigArgs;
 pub use command::{Cli, Command, ShowConfigArgs};
 pub use output::print;
 
-use crate::error::{Failure, FailureKind};
+use crate::error::Failure;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -52,9 +53,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Parsed::Command(cli) => cli,
     };
     match &cli.command {
+        None => run_harness::run(&cli)?,
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
-        _ => return Err(Failure::new(FailureKind::Harness, "not there yet")),
+        Some(Command::LinkDirs | Command::PreprocessData(_) | Command::RunTest { .. }) => {
+            return Err(Failure::harness("this command is not part of this build"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -82,41 +82,39 @@ impl Settings {
         Ok(())
     }
 
-    /// Puts a file on top: first what holds always, then the sections whose condition holds, in the order of
+    /// Puts a file on top: first what holds always, then the sections whose condition holds, then those with two
+    /// conditions that hold, and so on: what is more specific wins. Among sections of one depth the order is that of
     /// `conditions`.
     pub fn apply_file(&mut self, file: &LayerFile, conditions: &[&str]) {
-        self.apply_section(file, &file.root, conditions, "");
+        let mut level = vec![(&file.root, String::new())];
+        while !level.is_empty() {
+            for (section, path) in &level {
+                self.apply_entries(file, section, path);
+            }
+            let mut deeper = Vec::new();
+            for condition in conditions {
+                for (section, path) in &level {
+                    let inner = section.sections.iter().find(|(name, _)| name == condition);
+                    let below = |name: &str| match path.is_empty() {
+                        true => name.to_owned(),
+                        false => format!("{path}.{name}"),
+                    };
+                    deeper.extend(inner.map(|(name, inner)| (inner, below(name))));
+                }
+            }
+            level = deeper;
+        }
     }
 
-    fn apply_section(
-        &mut self,
-        file: &LayerFile,
-        section: &Section,
-        conditions: &[&str],
-        within: &str,
-    ) {
+    fn apply_entries(&mut self, file: &LayerFile, section: &Section, path: &str) {
         for entry in &section.entries {
             let origin = Origin::File {
                 path: file.path.clone(),
                 line: entry.line,
-                section: within.to_owned(),
+                section: path.to_owned(),
                 user: file.user,
             };
             self.set(entry.key, entry.value.clone(), origin);
-        }
-        for condition in conditions {
-            for (name, inner) in section
-                .sections
-                .iter()
-                .filter(|(name, _)| name == condition)
-            {
-                let path_within = if within.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{within}.{name}")
-                };
-                self.apply_section(file, inner, conditions, &path_within);
-            }
         }
     }
 
@@ -243,3 +241,52 @@ const OTHER_ENV: &[&str] = &[
     "GPTJ_SANITIZE",
     "GPTJ_REQUIRE_GPU",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{Rules, parse};
+    use super::*;
+
+    #[test]
+    fn more_conditions_win_over_fewer_and_later_ones_over_earlier_ones() {
+        let text = "threads = 1\n[server.gpu]\nthreads = 4\n[gpu]\nthreads = 2\n[server]\nthreads = 3\n\
+                    [server.gpu.cuda]\nkv_block_size = 8\n";
+        let file = parse(
+            "a.toml",
+            text,
+            Rules {
+                workloads: &[],
+                may_choose: false,
+            },
+        )
+        .unwrap();
+        let settled = |conditions: &[&str]| {
+            let mut settings = Settings::defaults().unwrap();
+            settings.apply_file(&file, conditions);
+            (
+                settings.small("threads").unwrap(),
+                settings.small("kv_block_size").unwrap(),
+            )
+        };
+        assert_eq!(settled(&[]), (1, 16));
+        assert_eq!(settled(&["gpu"]), (2, 16));
+        assert_eq!(settled(&["server"]), (3, 16));
+        assert_eq!(settled(&["gpu", "offline"]), (2, 16));
+        assert_eq!(settled(&["gpu", "server"]), (4, 16));
+        assert_eq!(settled(&["gpu", "cuda", "server"]), (4, 8));
+    }
+
+    #[test]
+    fn only_what_looks_like_a_key_is_a_mistyped_one() {
+        let env = |name: &str| vec![(name.to_owned(), "1".to_owned())];
+        assert!(check_env_names(&env("GPTJ_TREADS")).is_err());
+        for name in [
+            "GPTJ_THREADS",
+            "GPTJ_CONFIG",
+            "GPTJ_SOMETHING_ELSE",
+            "THREDS",
+        ] {
+            assert!(check_env_names(&env(name)).is_ok(), "{name}");
+        }
+    }
+}
