@@ -2,8 +2,12 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod fingerprint;
+pub mod locate;
 pub mod tensors;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ElementType};
 pub use config::{ModelConfig, ModelConfigError};
+pub use fingerprint::Fingerprint;
+pub use locate::{ModelChoice, ModelKind, ModelPlaces};
 pub use tensors::check_tensors;
