@@ -1,1 +1,13 @@
-//! From cnn_eval.json to tokens, and synthetic workloads.
+//! From cnn_eval.json to tokens, and back to text.
+
+pub mod cnn_eval;
+pub mod npy;
+pub mod prepared;
+
+pub mod prompt;
+pub mod tokenize;
+
+pub use cnn_eval::{Dataset, Sample};
+
+pub use prepared::{Prepared, PromptLimits, Request, Source, prepare};
+pub use tokenize::TextTokenizer;
