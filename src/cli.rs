@@ -10,6 +10,8 @@ mod refused;
 mod surroundings;
 
 mod generate_engines;
+mod link_dirs;
+mod preprocess_data;
 mod run_harness;
 mod show_config;
 
@@ -56,7 +58,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         None => run_harness::run(&cli)?,
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
-        Some(Command::LinkDirs | Command::PreprocessData(_) | Command::RunTest { .. }) => {
+        Some(Command::LinkDirs) => link_dirs::run()?,
+        Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
+        Some(Command::RunTest { .. }) => {
             return Err(Failure::harness("this command is not part of this build"));
         }
     }

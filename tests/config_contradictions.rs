@@ -18,6 +18,7 @@ fn failure(flags: &[(&str, &str)]) -> Failure {
             dataset_path: "data.json".into(),
             workload: "gptj-mini".to_owned(),
             reason: "there is no GPT-J 6B".to_owned(),
+            not_for_submission: None,
             notice: None,
         })
     };

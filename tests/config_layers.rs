@@ -78,6 +78,7 @@ impl World {
             model_path: model,
             workload: workload.to_owned(),
             reason: reason.to_owned(),
+            not_for_submission: None,
             notice: None,
         }
     }

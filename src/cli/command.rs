@@ -39,7 +39,7 @@ pub enum Command {
     LinkDirs,
     /// Tokenise the data set and write the npy files
     #[command(alias = "preprocess_data")]
-    PreprocessData(ConfigArgs),
+    PreprocessData(PreprocessDataArgs),
     /// Build what an engine needs before it can run
     #[command(alias = "generate_engines")]
     GenerateEngines(ConfigArgs),
@@ -66,6 +66,17 @@ pub struct ShowConfigArgs {
     pub config: ConfigArgs,
 }
 
+/// What `preprocess-data` does.
+#[derive(Debug, clap::Args)]
+pub struct PreprocessDataArgs {
+    /// Tokenise even if there are files that fit
+    #[arg(long)]
+    pub force: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
 impl Cli {
     /// The configuration flags of the command line, before and behind the command.
     pub fn config(&self) -> ConfigArgs {
@@ -81,7 +92,8 @@ impl Cli {
     fn behind(&self) -> Option<&ConfigArgs> {
         match self.command.as_ref()? {
             Command::ShowConfig(args) => Some(&args.config),
-            Command::PreprocessData(args) | Command::GenerateEngines(args) => Some(args),
+            Command::PreprocessData(args) => Some(&args.config),
+            Command::GenerateEngines(args) => Some(args),
             Command::LinkDirs | Command::RunTest { .. } => None,
         }
     }
@@ -146,7 +158,15 @@ pub fn explain(error: &clap::Error) -> Failure {
 }
 
 fn unknown_option(name: &str) -> Failure {
-    let others = ["config", "config_dir", "explain", "json", "help", "version"];
+    let others = [
+        "config",
+        "config_dir",
+        "explain",
+        "json",
+        "force",
+        "help",
+        "version",
+    ];
     let names = KEYS
         .iter()
         .filter(|key| !key.hidden)

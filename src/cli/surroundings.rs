@@ -7,14 +7,17 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::args::ConfigArgs;
-use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
+use crate::config::{Assets, Request, Resolution, Surroundings, resolve};
 use crate::error::Failure;
+use crate::model::ModelPlaces;
 use crate::system;
 
 /// Resolves what was asked for, here and now.
 pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
     let working_dir = std::env::current_dir()
         .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
+    let places = ModelPlaces::of_this_process()
+        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     let text = |variable: OsString| variable.into_string().ok();
     let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
     let request = Request {
@@ -28,7 +31,7 @@ pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
         program: std::env::current_exe().ok(),
         working_dir,
         log_dir: log_dir(),
-        locate: &locate,
+        locate: &|wanted| places.choose(wanted).map(Assets::from),
     };
     resolve(&request, &around)
 }
@@ -42,21 +45,4 @@ fn log_dir() -> PathBuf {
         .format(&format)
         .unwrap_or_else(|_| now.unix_timestamp().to_string());
     Path::new("build/logs").join(name)
-}
-
-fn locate(wanted: &Wanted) -> Result<Assets, Failure> {
-    let model = wanted
-        .model_path
-        .clone()
-        .unwrap_or_else(|| "models/gptj-mini".into());
-    Ok(Assets {
-        dataset_path: wanted
-            .dataset_path
-            .clone()
-            .unwrap_or_else(|| model.join("data/cnn_eval.json")),
-        model_path: model,
-        workload: "gptj-mini".to_owned(),
-        reason: "no GPT-J 6B checkpoint was found".to_owned(),
-        notice: None,
-    })
 }

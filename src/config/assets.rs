@@ -24,6 +24,8 @@ pub struct Assets {
     pub workload: String,
     /// Why these, for the origin of the values: `no GPT-J 6B checkpoint in /x/models`.
     pub reason: String,
+    /// Why this model and this data set cannot make a result for submission.
+    pub not_for_submission: Option<String>,
     /// A line for people when something else was found than one would expect.
     pub notice: Option<String>,
 }

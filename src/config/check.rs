@@ -179,9 +179,9 @@ pub fn not_for_submission(
     settings: &Settings,
     target: &Target<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<String> = target.assets.not_for_submission.iter().cloned().collect();
     let about = &target.workload_file.about;
-    if !about.not_for_submission.is_empty() {
+    if !about.not_for_submission.is_empty() && !reasons.contains(&about.not_for_submission) {
         reasons.push(about.not_for_submission.clone());
     }
     if settings.text("engine")? == "fake" {

@@ -63,6 +63,7 @@ impl From<ModelChoice> for Assets {
             dataset_path: choice.dataset,
             workload: choice.workload.to_owned(),
             reason: choice.reason,
+            not_for_submission: choice.not_for_submission,
             notice: choice.notice,
         }
     }

@@ -1,0 +1,19 @@
+//! `run_harness link-dirs`
+
+use std::fmt::Write;
+
+use super::output::print;
+use crate::error::Failure;
+use crate::scratch::{Places, link_dirs};
+
+/// Makes the folders of the scratch space, links them under build/, and prints the links.
+pub fn run() -> Result<(), Failure> {
+    let places = Places::of_this_process()
+        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
+    let mut text = String::new();
+    for link in link_dirs(&places)?.links {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{link}");
+    }
+    print(&text)
+}
