@@ -75,7 +75,7 @@ fn a_value_of_the_wrong_type_or_out_of_range_says_what_was_expected() {
     );
     assert_eq!(
         refused(&["--engine=gpu"]),
-        "error: --engine is `gpu`\n\nhint: expected one of cpu, cuda, tensorrt, fake, or auto\n"
+        "error: --engine is `gpu`\n\nhint: expected one of cpu, cuda, tensorrt, or auto\n"
     );
     assert_eq!(
         refused(&["--system_name=../elsewhere"]),

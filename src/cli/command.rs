@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use super::args::ConfigArgs;
-use crate::config::{KEYS, nearest};
+use crate::config::{nearest, suggest};
 use crate::error::Failure;
 
 const AFTER_HELP: &str = "\
@@ -167,13 +167,8 @@ fn unknown_option(name: &str) -> Failure {
         "help",
         "version",
     ];
-    let names = KEYS
-        .iter()
-        .filter(|key| !key.hidden)
-        .map(|key| key.name)
-        .chain(others);
     let failure = Failure::user(format!("unknown option `--{name}`"));
-    match nearest(names, name) {
+    match suggest(name).or_else(|| nearest(others, name)) {
         Some(near) => failure.hint(format!("did you mean `--{near}`?")),
         None => failure.hint("`run_harness --help` lists all options"),
     }

@@ -213,7 +213,7 @@ impl Reader<'_> {
     ) -> Result<Entry, Failure> {
         let Some(key) = keys::find(name) else {
             let failure = Failure::user(format!("{}:{line}: unknown key `{name}`", self.path));
-            return Err(match nearest(keys::KEYS.iter().map(|key| key.name), name) {
+            return Err(match keys::suggest(name) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
                 None => failure.hint("`run_harness show-config` lists every key"),
             });

@@ -1,6 +1,6 @@
 //! Every configuration key there is. Flags, environment variables, files, `--help` and `show-config` follow this table.
 
-use super::key::{Group, Key, Kind, LARGEST};
+use super::key::{Group, Key, Kind, LARGEST, nearest};
 
 const BASE: Key = Key {
     name: "",
@@ -37,6 +37,39 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// The key that somebody who typed `name` may have meant.
+pub fn suggest(name: &str) -> Option<&'static str> {
+    let typed = name.to_lowercase().replace('-', "_");
+    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == typed);
+    elsewhere.map(|(_, name)| *name).or_else(|| {
+        nearest(
+            KEYS.iter().filter(|key| !key.hidden).map(|key| key.name),
+            &typed,
+        )
+    })
+}
+
+/// What other programs call some keys, too unlike to be found by spelling.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("backend", "engine"),
+    ("batch_size", "gpu_batch_size"),
+    ("beam_size", "beam_width"),
+    ("dtype", "precision"),
+    ("duration", "min_duration"),
+    ("expected_qps", "offline_expected_qps"),
+    ("gpus", "devices"),
+    ("max_batch_size", "gpu_batch_size"),
+    ("max_examples", "accuracy_samples"),
+    ("max_num_seqs", "gpu_batch_size"),
+    ("max_num_tokens", "max_tokens_per_step"),
+    ("max_requests", "gpu_batch_size"),
+    ("mode", "test_mode"),
+    ("num_beams", "beam_width"),
+    ("output_dir", "log_dir"),
+    ("target_latency", "server_target_latency_ns"),
+    ("target_qps", "server_target_qps"),
+];
+
 /// All keys, by group.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
@@ -67,7 +100,7 @@ pub static KEYS: &[Key] = &[
         doc: "Hugging Face folder of a GPT-J", ..BASE },
     Key { name: "dataset_path", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("the data set that belongs to the model"),
         doc: "Data set in the form of cnn_eval.json", ..BASE },
-    Key { name: "log_dir", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("build/logs/<time>"),
+    Key { name: "log_dir", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("a folder of build/logs named after the time"),
         doc: "Where logs go", ..BASE },
 
     Key { name: "engine", group: Group::Engine, kind: Kind::Choice(&["cpu", "cuda", "tensorrt", "fake"]), default: "auto", auto: Some("the first of tensorrt, cuda, cpu that can run here"),
@@ -183,6 +216,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn suggestions_follow_spelling_and_habit() {
+        assert_eq!(suggest("min-duratoin"), Some("min_duration"));
+        assert_eq!(suggest("num_beams"), Some("beam_width"));
+        assert_eq!(suggest("xyzzy"), None);
+        for (other, name) in ELSEWHERE {
+            assert!(
+                find(other).is_none() && find(name).is_some(),
+                "{other}: {name}"
+            );
+        }
+    }
 
     #[test]
     fn names_are_unique_and_defaults_are_valid() {

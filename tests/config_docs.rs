@@ -1,0 +1,25 @@
+//! docs/configuration.md lists every key as the program knows it.
+
+use std::fs;
+use std::path::Path;
+
+use mlperf_gptj::config::reference;
+
+/// What follows this line is generated.
+const MARKER: &str =
+    "<!-- generated from the key table: UPDATE_DOCS=1 cargo test --test config_docs -->\n";
+
+#[test]
+fn the_reference_is_that_of_the_key_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (written, generated) = text.split_once(MARKER).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{written}{MARKER}{}", reference())).unwrap();
+    } else {
+        assert!(
+            generated == reference(),
+            "run UPDATE_DOCS=1 cargo test --test config_docs"
+        );
+    }
+}
