@@ -123,6 +123,7 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
             step_us: settings.small("fake_step_us")?,
             seed: settings.integer("fake_seed")?,
             fault: settings.text("fake_fault")?.to_owned(),
+            max_steps_in_flight: settings.small("fake_max_steps_in_flight")?,
             instances: settings.small("fake_instances")?,
         },
     })

@@ -111,12 +111,12 @@ fn engine(settings: &Settings) -> Result<(), Failure> {
         );
     }
     let fault = settings.text("fake_fault")?;
-    let known = fault
-        .split_once(':')
-        .is_some_and(|(kind, step)| matches!(kind, "throw" | "nan") && step.parse::<u32>().is_ok());
+    let known = fault.split_once(':').is_some_and(|(kind, step)| {
+        matches!(kind, "throw" | "nan") && step.parse::<u32>().is_ok_and(|step| step > 0)
+    });
     if !fault.is_empty() && !known {
         return Err(Failure::user(format!("fake_fault is `{fault}`"))
-            .hint("expected throw:N or nan:N, with the number of a step"));
+            .hint("expected throw:N or nan:N, with the number of a step, from 1"));
     }
     Ok(())
 }

@@ -129,6 +129,8 @@ pub static KEYS: &[Key] = &[
         doc: "Fake engine: seed of its answers", hidden: true, ..BASE },
     Key { name: "fake_fault", group: Group::Engine, kind: Kind::Text, default: "",
         doc: "Fake engine: a fault to show, throw:N or nan:N", hidden: true, ..BASE },
+    Key { name: "fake_max_steps_in_flight", group: Group::Engine, kind: small(1, 1024), default: "1",
+        doc: "Fake engine: steps that may be in flight", hidden: true, ..BASE },
     Key { name: "fake_instances", group: Group::Engine, kind: small(1, 64), default: "1",
         doc: "Fake engine: engines that serve the one queue", hidden: true, ..BASE },
 

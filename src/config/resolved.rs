@@ -169,8 +169,10 @@ pub struct FakeEngineConfig {
     pub step_us: u32,
     /// Seed of its answers.
     pub seed: u64,
-    /// A fault to show: empty, `throw:N` or `nan:N`.
+    /// A fault to show: empty, or `throw:N` or `nan:N` in step N, counted from 1.
     pub fault: String,
+    /// Steps that may be in flight.
+    pub max_steps_in_flight: u32,
     /// Fake engines that serve the one queue.
     pub instances: u32,
 }

@@ -81,6 +81,7 @@ impl EngineConfig {
             fake_step_us: int(self.fake.step_us),
             fake_seed: self.fake.seed,
             fake_fault: self.fake.fault.clone(),
+            fake_max_steps_in_flight: int(self.fake.max_steps_in_flight),
         }
     }
 }
