@@ -2,11 +2,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers outside of #[test] stop a test as it would"
 )]
 
 mod data {
     mod checkpoint;
+    mod dataset;
+    mod fingerprint;
+    mod locate;
     mod model_config;
+    mod npy;
+    mod prepared;
+    mod scratch;
     mod support;
+    mod tokenize;
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mlperf_gptj::error::{Failure, FailureKind};
+use mlperf_gptj::model::ModelConfig;
 use serde_json::{Value, json};
 
 /// A tensor to write: name, element type as safetensors spells it, shape, bytes.
@@ -83,4 +84,29 @@ pub fn told(failure: impl Into<Failure>, folder: &Path) -> String {
     failure
         .render()
         .replace(&folder.display().to_string(), "DIR")
+}
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The small GPT-2 tokenizer of the fixtures, in its older form: 613 tokens, the end token is 601.
+pub fn gpt2_folder() -> PathBuf {
+    repository().join("tests/fixtures/tokenization/gpt2")
+}
+
+/// A configuration with room for `vocab_size` tokens and `n_positions` positions.
+pub fn model_with(vocab_size: i32, n_positions: i32) -> ModelConfig {
+    ModelConfig {
+        vocab_size,
+        n_layer: 1,
+        n_embd: 8,
+        n_head: 2,
+        n_inner: 32,
+        n_positions,
+        rotary_dim: 2,
+        layer_norm_epsilon: 1e-5,
+        eos_token: 601.min(vocab_size - 1),
+    }
 }

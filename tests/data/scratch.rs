@@ -1,0 +1,191 @@
+//! The scratch space and the links to it under build/.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use mlperf_gptj::scratch::{Kind, LinkState, Places, link_dirs};
+use tempfile::tempdir;
+
+use super::support::told;
+
+/// A folder that looks like the repository, and places with the scratch space `scratch` below it.
+fn places(root: &Path, scratch: Option<&str>) -> Places {
+    fs::create_dir_all(root.join("configs/gptj")).unwrap();
+    fs::write(root.join("configs/gptj/base.toml"), "").unwrap();
+    Places::find(None, root, scratch.map(OsString::from))
+}
+
+fn states(places: &Places) -> Vec<LinkState> {
+    let report = link_dirs(places).unwrap();
+    report.links.into_iter().map(|link| link.state).collect()
+}
+
+fn destination(places: &Places, kind: Kind) -> PathBuf {
+    fs::read_link(places.link(kind)).unwrap()
+}
+
+#[test]
+fn the_repository_is_found_above_the_program_then_above_the_working_folder() {
+    let dir = tempdir().unwrap();
+    let root = dir.path().join("repository");
+    places(&root, None);
+    let elsewhere = dir.path().join("elsewhere");
+    let program = root.join("target/release/run_harness");
+    let found = Places::find(Some(&program), &elsewhere, None);
+    assert_eq!(found.root, root);
+    assert_eq!(found.scratch, root.join("build/scratch"));
+    let installed = Path::new("/usr/local/bin/run_harness");
+    assert_eq!(
+        Places::find(Some(installed), &root.join("docs"), None).root,
+        root
+    );
+    assert_eq!(
+        Places::find(Some(installed), &elsewhere, None).root,
+        elsewhere
+    );
+}
+
+#[test]
+fn the_variable_names_the_scratch_space() {
+    let dir = tempdir().unwrap();
+    let working = dir.path();
+    let find = |value: &str| Places::find(None, working, Some(value.into()));
+    assert_eq!(find("/data/mlperf").scratch, Path::new("/data/mlperf"));
+    assert_eq!(find("here").scratch, working.join("here"));
+    assert!(find("here").scratch_given);
+    assert_eq!(find("").scratch, working.join("build/scratch"));
+    assert!(!find("").scratch_given);
+}
+
+#[test]
+fn links_are_made_once_and_kept() {
+    let dir = tempdir().unwrap();
+    let places = places(dir.path(), Some("space"));
+    assert_eq!(places.folder(Kind::Data), dir.path().join("space/data"));
+    assert_eq!(states(&places), [const { LinkState::Created }; 3]);
+    assert_eq!(states(&places), [const { LinkState::Kept }; 3]);
+    for kind in Kind::ALL {
+        let link = dir.path().join("build").join(kind.name());
+        assert_eq!(places.folder(kind), link);
+        fs::write(link.join("file"), kind.name()).unwrap();
+        let target = dir.path().join("space").join(kind.name()).join("file");
+        assert_eq!(fs::read_to_string(target).unwrap(), kind.name());
+    }
+}
+
+#[test]
+fn without_the_variable_everything_stays_under_build() {
+    let dir = tempdir().unwrap();
+    let places = places(dir.path(), None);
+    let report = link_dirs(&places).unwrap();
+    let scratch = fs::canonicalize(dir.path()).unwrap().join("build/scratch");
+    assert_eq!(report.scratch, scratch);
+    assert_eq!(destination(&places, Kind::Models), scratch.join("models"));
+    assert_eq!(
+        report.links[1].to_string(),
+        format!(
+            "{}/build/models -> {}/models",
+            dir.path().display(),
+            scratch.display()
+        )
+    );
+}
+
+#[test]
+fn links_follow_another_scratch_space_even_from_a_broken_one() {
+    let dir = tempdir().unwrap();
+    link_dirs(&places(dir.path(), Some("old"))).unwrap();
+    let old = destination(&places(dir.path(), Some("old")), Kind::Data);
+    fs::remove_dir_all(dir.path().join("old")).unwrap();
+    let new = places(dir.path(), Some("new"));
+    assert_eq!(states(&new)[0], LinkState::Moved { from: old });
+    let scratch = fs::canonicalize(dir.path()).unwrap().join("new");
+    assert_eq!(destination(&new, Kind::Data), scratch.join("data"));
+    let names: Vec<_> = fs::read_dir(dir.path().join("build"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names.len(), 3, "nothing else is left in build/: {names:?}");
+}
+
+#[test]
+fn a_real_folder_in_the_way_is_left_alone() {
+    let dir = tempdir().unwrap();
+    let places = places(dir.path(), Some("space"));
+    let mine = dir.path().join("build/models/GPTJ-6B");
+    fs::create_dir_all(&mine).unwrap();
+    let report = link_dirs(&places).unwrap();
+    assert_eq!(report.links[1].state, LinkState::LeftAlone);
+    assert_eq!(report.links[2].state, LinkState::Created);
+    assert!(mine.is_dir());
+    assert_eq!(places.folder(Kind::Models), dir.path().join("build/models"));
+    let scratch = fs::canonicalize(dir.path()).unwrap().join("space");
+    assert_eq!(
+        report.links[1].to_string(),
+        format!(
+            "{0}/build/models is not a link and was left alone; it is used instead of {1}/models \
+             (to link it, move its content there and remove it)",
+            dir.path().display(),
+            scratch.display()
+        )
+    );
+}
+
+#[test]
+fn a_scratch_space_that_cannot_be_made() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let text = told(
+        link_dirs(&places(dir.path(), Some("file/space"))).unwrap_err(),
+        dir.path(),
+    );
+    assert_eq!(
+        text,
+        "error: cannot create the folder `DIR/file/space`\n  caused by: Not a directory (os error \
+         20)\n  caused by: the scratch space is `DIR/file/space`, from MLPERF_SCRATCH_PATH\n\nhint: \
+         set MLPERF_SCRATCH_PATH to a folder that you may write to, or unset it to use \
+         `DIR/build/scratch`\n"
+    );
+    assert!(
+        !dir.path().join("build").exists(),
+        "nothing was done by halves"
+    );
+}
+
+#[test]
+fn a_scratch_space_that_is_a_broken_link() {
+    let dir = tempdir().unwrap();
+    symlink("/nowhere/at/all", dir.path().join("space")).unwrap();
+    let text = told(
+        link_dirs(&places(dir.path(), Some("space"))).unwrap_err(),
+        dir.path(),
+    );
+    assert!(
+        text.starts_with("error: cannot create the folder `DIR/space`\n  caused by: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_scratch_space_that_is_read_only() {
+    let dir = tempdir().unwrap();
+    let space = dir.path().join("space");
+    fs::create_dir(&space).unwrap();
+    fs::set_permissions(&space, fs::Permissions::from_mode(0o555)).unwrap();
+    // Permissions do not bind root; there is nothing to see then.
+    if fs::write(space.join("probe"), "").is_ok() {
+        return;
+    }
+    let text = told(
+        link_dirs(&places(dir.path(), Some("space"))).unwrap_err(),
+        dir.path(),
+    );
+    assert!(
+        text.starts_with(
+            "error: cannot create the folder `DIR/space/data`\n  caused by: Permission denied"
+        ),
+        "{text}"
+    );
+}
