@@ -19,6 +19,8 @@ mod reference;
 mod resolve;
 mod resolved;
 mod selection;
+#[cfg(test)]
+mod testing;
 pub mod user_conf;
 
 pub use assets::{Assets, Wanted};

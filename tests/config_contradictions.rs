@@ -111,6 +111,10 @@ fn contradictions_name_both_values() {
             "fake_fault is `burn:3`",
         ),
         (
+            &[("engine", "fake"), ("fake_fault", "nan:0")],
+            "fake_fault is `nan:0`",
+        ),
+        (
             &[("engine", "cuda"), ("devices", "0,x")],
             "devices is `0,x`, and `x` is not a GPU's index",
         ),

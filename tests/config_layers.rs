@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use mlperf_gptj::config::{
     Assets, EngineKind, Plan, Precision, Qps, Request, Resolution, Scenario, Surroundings, Wanted,
-    explain, find_key, resolve, user_conf,
+    explain, find_key, resolve,
 };
 use mlperf_gptj::error::Failure;
 use mlperf_gptj::system::{Cpu, Gpu, Machine};
@@ -391,85 +391,4 @@ fn the_configuration_survives_the_way_to_the_child() {
             plan.config
         );
     }
-}
-
-#[test]
-fn user_conf_states_what_mlperf_conf_does_not() {
-    let measured = user_conf::Measured {
-        qps: Some(12.5),
-        latency_ns: Some(3_500_000),
-    };
-    let conf = |world: &World, flags: &[(&str, &str)]| {
-        let text = user_conf::render(&world.plan(flags).config, &measured).unwrap();
-        text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let official = World {
-        has_6b: true,
-        ..World::small()
-    };
-    assert_eq!(
-        conf(
-            &official,
-            &[("scenarios", "server"), ("server_target_qps", "84")]
-        ),
-        [
-            "*.Server.target_qps = 84",
-            "*.Server.performance_sample_count_override = 13368"
-        ]
-    );
-    assert_eq!(
-        conf(
-            &World::small(),
-            &[("scenarios", "offline"), ("max_query_count", "500")]
-        ),
-        [
-            "*.Offline.target_qps = 12.5",
-            "*.Offline.performance_sample_count_override = 1000",
-            "*.Offline.min_query_count = 100",
-            "*.Offline.max_query_count = 500",
-            "*.Offline.min_duration = 30000",
-        ]
-    );
-    let flags = [
-        ("scenarios", "server"),
-        ("server_target_qps_adj_factor", "0.92"),
-        ("server_target_latency_ns", "5000000000"),
-        ("server_target_latency_percentile", "0.97"),
-    ];
-    assert_eq!(
-        conf(&official, &flags),
-        [
-            "*.Server.target_qps = 11.5",
-            "*.Server.performance_sample_count_override = 13368",
-            "*.Server.target_latency = 5000",
-            "*.Server.target_latency_percentile = 97",
-        ]
-    );
-    assert_eq!(
-        conf(&World::small(), &[("scenarios", "single_stream")]),
-        [
-            "*.SingleStream.target_latency = 3.5",
-            "*.SingleStream.performance_sample_count_override = 1000",
-            "*.SingleStream.min_duration = 30000",
-            "*.SingleStream.sample_concatenate_permutation = 0",
-        ]
-    );
-}
-
-#[test]
-fn a_rate_that_was_not_measured_is_no_rate() {
-    let none = user_conf::Measured::default();
-    let plan = |mode| World::small().plan(&[("scenarios", "server"), ("test_mode", mode)]);
-    let failure = user_conf::render(&plan("PerformanceOnly").config, &none).unwrap_err();
-    assert_eq!(
-        failure.message,
-        "target_qps of Server is auto and was not measured"
-    );
-    let text = user_conf::render(&plan("AccuracyOnly").config, &none).unwrap();
-    assert!(!text.contains("target_qps"), "{text}");
-    let nan = user_conf::Measured {
-        qps: Some(f64::NAN),
-        latency_ns: None,
-    };
-    assert!(user_conf::render(&plan("PerformanceOnly").config, &nan).is_err());
 }

@@ -134,34 +134,11 @@ fn text(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::config::{Assets, Request, Surroundings, Wanted, find_key, resolve};
-    use crate::error::Failure;
-    use crate::system::{Gpu, Machine};
+    use crate::config::testing::Setup;
 
     fn config(flags: &[(&str, &str)]) -> ResolvedConfig {
-        let locate = |_: &Wanted| -> Result<Assets, Failure> {
-            Ok(Assets {
-                model_path: "model".into(),
-                dataset_path: "data.json".into(),
-                workload: "cnn_dailymail".to_owned(),
-                reason: String::new(),
-                not_for_submission: None,
-                notice: None,
-            })
-        };
-        let around = Surroundings {
-            machine: Machine { gpus: vec![Gpu::default(); 4], ..Machine::default() },
-            program: None,
-            working_dir: PathBuf::from("/"),
-            log_dir: PathBuf::from("logs"),
-            locate: &locate,
-        };
-        let flag = |(name, value): &(&str, &str)| (find_key(name).unwrap(), (*value).to_owned());
-        let request = Request { flags: flags.iter().map(flag).collect(), ..Request::default() };
-        resolve(&request, &around).unwrap().plans.remove(0).config
+        Setup { workload: "cnn_dailymail", gpus: 4 }.config(flags)
     }
 
     #[test]

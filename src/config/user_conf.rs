@@ -162,3 +162,95 @@ impl Writer {
         self.positive("target_latency_percentile", (share * 1e8).round() / 1e6)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::Setup;
+
+    const MINI: Setup = Setup {
+        workload: "gptj-mini",
+        gpus: 0,
+    };
+
+    #[test]
+    fn user_conf_states_what_mlperf_conf_does_not() {
+        let measured = Measured {
+            qps: Some(12.5),
+            latency_ns: Some(3_500_000),
+        };
+        let conf = |setup: &Setup, flags: &[(&str, &str)]| {
+            let text = render(&setup.config(flags), &measured).unwrap();
+            text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let official = Setup {
+            workload: "cnn_dailymail",
+            gpus: 0,
+        };
+        assert_eq!(
+            conf(
+                &official,
+                &[("scenarios", "server"), ("server_target_qps", "84")]
+            ),
+            [
+                "*.Server.target_qps = 84",
+                "*.Server.performance_sample_count_override = 13368"
+            ]
+        );
+        assert_eq!(
+            conf(
+                &MINI,
+                &[("scenarios", "offline"), ("max_query_count", "500")]
+            ),
+            [
+                "*.Offline.target_qps = 12.5",
+                "*.Offline.performance_sample_count_override = 1000",
+                "*.Offline.min_query_count = 100",
+                "*.Offline.max_query_count = 500",
+                "*.Offline.min_duration = 30000",
+            ]
+        );
+        let flags = [
+            ("scenarios", "server"),
+            ("server_target_qps_adj_factor", "0.92"),
+            ("server_target_latency_ns", "5000000000"),
+            ("server_target_latency_percentile", "0.97"),
+        ];
+        assert_eq!(
+            conf(&official, &flags),
+            [
+                "*.Server.target_qps = 11.5",
+                "*.Server.performance_sample_count_override = 13368",
+                "*.Server.target_latency = 5000",
+                "*.Server.target_latency_percentile = 97",
+            ]
+        );
+        assert_eq!(
+            conf(&MINI, &[("scenarios", "single_stream")]),
+            [
+                "*.SingleStream.target_latency = 3.5",
+                "*.SingleStream.performance_sample_count_override = 1000",
+                "*.SingleStream.min_duration = 30000",
+                "*.SingleStream.sample_concatenate_permutation = 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rate_that_was_not_measured_is_no_rate() {
+        let none = Measured::default();
+        let plan = |mode| MINI.config(&[("scenarios", "server"), ("test_mode", mode)]);
+        let failure = render(&plan("PerformanceOnly"), &none).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "target_qps of Server is auto and was not measured"
+        );
+        let text = render(&plan("AccuracyOnly"), &none).unwrap();
+        assert!(!text.contains("target_qps"), "{text}");
+        let nan = Measured {
+            qps: Some(f64::NAN),
+            latency_ns: None,
+        };
+        assert!(render(&plan("PerformanceOnly"), &nan).is_err());
+    }
+}
