@@ -5,7 +5,7 @@ use mlperf_gptj::model::{Checkpoint, ElementType, ModelConfig, check_tensors};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
-use super::support::{Tensor, f16, safetensors, tiny_config, told, with_header, write};
+use super::support::{Tensor, f16, repository, safetensors, tiny_config, told, with_header, write};
 
 const COPY_AGAIN: &str =
     "\n\nhint: copy or download the file again and compare its size with the source\n";
@@ -417,4 +417,19 @@ fn a_tensor_of_the_wrong_type() {
          I8, expected F32, F16 or BF16\n\nhint: save the checkpoint as float16, bfloat16 or \
          float32\n"
     );
+}
+
+#[test]
+fn the_models_of_the_repository_are_complete() {
+    let folders = [
+        "models/gptj-mini",
+        "tests/fixtures/generation/random-a",
+        "tests/fixtures/generation/random-b",
+        "tests/fixtures/generation/random-c",
+    ];
+    for folder in folders.map(|folder| repository().join(folder)) {
+        let config = ModelConfig::read(&folder).unwrap();
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        check_tensors(&checkpoint, &config).unwrap();
+    }
 }
