@@ -8,6 +8,8 @@
 
 mod data {
     mod checkpoint;
+    mod command_line;
+    mod corrupted;
     mod dataset;
     mod fingerprint;
     mod locate;

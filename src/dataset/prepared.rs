@@ -108,7 +108,7 @@ impl Prepared {
 /// each gets a folder of its own.
 pub fn cache_folder(preprocessed_data: &Path, workload: &str, dataset: &Fingerprint) -> PathBuf {
     preprocessed_data.join(match workload {
-        "custom" => format!("custom_{}_tokenized_gptj", &dataset.hex[..12]),
+        "custom" => format!("custom_{:.12}_tokenized_gptj", dataset.hex),
         _ => format!("{workload}_tokenized_gptj"),
     })
 }
