@@ -1,8 +1,8 @@
 //! What identifies a model or a data set in results: digests of its files.
 //!
 //! Files of up to 2 GiB are hashed whole. Larger ones, which would take longer than the run itself on a cold disk, are
-//! hashed in part: length, the first and the last 16 MiB, and one block of 64 KiB at the start of every 16 MiB. Such
-//! digests say so in their name, `sampled-sha256`.
+//! hashed in part: their length, then, in pieces of 16 MiB, the first and the last piece whole and 64 KiB at the start of
+//! each piece between them. Such digests say so in their name, `sampled-sha256`.
 
 use std::fmt;
 use std::fs::File;
