@@ -14,9 +14,7 @@ use anyhow::Result;
 fn main() -> Result<()> {
     let packages = third_party::locate()?;
     // The bridge comes first on the linker's command line: it calls into the native libraries.
-    if std::path::Path::new("cpp/bridge/ffi.cc").exists() {
-        bridge::build(&packages)?;
-    }
+    bridge::build(&packages)?;
     native::build(&packages)?;
     Ok(())
 }

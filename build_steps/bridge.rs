@@ -9,7 +9,10 @@ pub fn build(packages: &Packages) -> Result<()> {
     println!("cargo:rerun-if-changed=src/bridge.rs");
     println!("cargo:rerun-if-changed=cpp/bridge");
     cxx_build::bridge("src/bridge.rs")
-        .file("cpp/bridge/ffi.cc")
+        .files(
+            ["checkpoint_weights", "convert", "ffi", "rust_scheduler"]
+                .map(|name| format!("cpp/bridge/{name}.cc")),
+        )
         .include("cpp")
         .include("cpp/include")
         .include(&packages.loadgen)

@@ -3,6 +3,40 @@
 //! Shared structs are dumb mirrors: no serde, no logic. Rust's own types convert into them beside those types. Whatever
 //! can throw is declared `Result`. See `docs/architecture.md`, "Across the bridge".
 
+#![expect(
+    missing_docs,
+    reason = "cxx generates items without documentation, and lets no lint attribute inside"
+)]
+#![expect(
+    clippy::panic,
+    reason = "cxx generates one for a SharedPtr that C++ could not move"
+)]
+
+pub mod error;
+mod model;
+mod scheduler;
+
+pub use error::{EngineError, ErrorKind};
+
+use scheduler::{RustScheduler, new_rust_scheduler};
+
+use crate::model::Checkpoint;
+
+// SAFETY: `Progress` consists of atomics and a string that is written once, before the atomic flag that publishes it.
+unsafe impl Send for ffi::Progress {}
+// SAFETY: as above.
+unsafe impl Sync for ffi::Progress {}
+// SAFETY: a sample set is never changed after its construction.
+unsafe impl Send for ffi::SampleSet {}
+// SAFETY: as above.
+unsafe impl Sync for ffi::SampleSet {}
+// SAFETY: engines belong to no thread: the harness itself drives each one from a thread of its own, one at a time.
+unsafe impl Send for ffi::EnginePool {}
+// SAFETY: C++ schedulers keep no state and are const.
+unsafe impl Send for ffi::CppScheduler {}
+// SAFETY: as above.
+unsafe impl Sync for ffi::CppScheduler {}
+
 #[cxx::bridge(namespace = "gptj::ffi")]
 pub mod ffi {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +118,10 @@ pub mod ffi {
         /// Seed of what the fake engine answers.
         fake_seed: u64,
         /// Fault that the fake engine shows, for tests of failing paths: empty, `throw:N` (throws in step N) or
-        /// `nan:N` (reports NaN logits in step N).
+        /// `nan:N` (reports NaN logits in step N); steps count from 1.
         fake_fault: String,
+        /// Steps that the fake engine lets be in flight, at least 1.
+        fake_max_steps_in_flight: i32,
     }
 
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +221,8 @@ pub mod ffi {
         waiting: u32,
         running: u32,
         kv_blocks_used: u32,
+        /// Something failed, and `failure_message` says what; the run only drains.
+        failed: bool,
     }
 
     /// Mirror of `gptj::EngineLimits`.
@@ -289,6 +327,9 @@ pub mod ffi {
         type Progress;
         fn new_progress() -> SharedPtr<Progress>;
         fn snapshot(progress: &Progress) -> ProgressSnapshot;
+        /// The first failure as `kind: message`, empty as long as there is none. In the Server scenario LoadGen goes on
+        /// issuing until its schedule ends, so that a caller may want to end the process before `run_test` returns.
+        fn failure_message(progress: &Progress) -> String;
         /// Ends a run early: outstanding and further samples are completed empty.
         fn request_stop(progress: &Progress);
 
@@ -317,6 +358,29 @@ pub mod ffi {
             samples: &SampleSet,
             progress: &SharedPtr<Progress>,
         ) -> Result<Measured>;
+
+        /// The C++ schedulers, so that one conformance suite tests those of both languages.
+        type CppScheduler;
+        fn new_cpp_scheduler(settings: &SchedulerSettings) -> Result<UniquePtr<CppScheduler>>;
+        fn cpp_order(
+            scheduler: &CppScheduler,
+            scenario: Scenario,
+            arrivals: &mut [WaitingRequest],
+        ) -> Result<()>;
+        fn cpp_decide(
+            scheduler: &CppScheduler,
+            waiting: &[WaitingRequest],
+            running: &[RunningRequest],
+            limits: &EngineLimits,
+            decision: &mut Decision,
+        ) -> Result<()>;
+        /// The check that the harness makes of every decision.
+        fn cpp_check_decision(
+            waiting: &[WaitingRequest],
+            running: &[RunningRequest],
+            limits: &EngineLimits,
+            decision: &Decision,
+        ) -> Result<()>;
 
         /// Whether this machine's CPU computes in `precision` natively: `bf16` needs AVX512_BF16 or AMX.
         fn cpu_supports(precision: &str) -> bool;

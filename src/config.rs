@@ -21,6 +21,7 @@ mod resolved;
 mod selection;
 #[cfg(test)]
 mod testing;
+mod to_bridge;
 pub mod user_conf;
 
 pub use assets::{Assets, Wanted};
@@ -33,3 +34,4 @@ pub use origin::Origin;
 pub use reference::reference;
 pub use resolve::{Plan, Request, Resolution, Surroundings, resolve};
 pub use resolved::*;
+pub use to_bridge::USER_CONF;

@@ -2,6 +2,7 @@
 //! C++ holds LoadGen, the system under test that LoadGen calls, and the engines; `bridge` joins the two.
 
 pub mod accuracy;
+pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod dataset;

@@ -63,14 +63,21 @@ impl EngineConfig {
             EngineKind::Fake => (0..self.fake.instances).collect(),
             EngineKind::Cuda | EngineKind::Tensorrt => self.devices.clone(),
         };
-        instances.into_iter().map(|device| self.on_device(device)).collect()
+        instances
+            .into_iter()
+            .map(|device| self.on_device(device))
+            .collect()
     }
 
     fn on_device(&self, device: u32) -> ffi::EngineSettings {
         ffi::EngineSettings {
             engine: self.engine.to_string(),
             precision: self.precision.to_string(),
-            library_dirs: self.library_dirs.iter().map(|folder| text(folder)).collect(),
+            library_dirs: self
+                .library_dirs
+                .iter()
+                .map(|folder| text(folder))
+                .collect(),
             device: int(device),
             threads: int(self.threads),
             max_requests: int(self.max_requests),
@@ -138,7 +145,11 @@ mod tests {
     use crate::config::testing::Setup;
 
     fn config(flags: &[(&str, &str)]) -> ResolvedConfig {
-        Setup { workload: "cnn_dailymail", gpus: 4 }.config(flags)
+        Setup {
+            workload: "cnn_dailymail",
+            gpus: 4,
+        }
+        .config(flags)
     }
 
     #[test]
@@ -158,33 +169,55 @@ mod tests {
         assert_eq!(settings.log_dir, "logs/box/gptj-99/Server");
         assert_eq!(settings.user_conf, "logs/box/gptj-99/Server/user.conf");
         assert_eq!(settings.schedule_rng_seed, 9_933_818_062_894_767_841);
-        assert_eq!((settings.loadgen_model.as_str(), settings.performance_sample_count), ("gptj", 13_368));
+        assert_eq!(
+            (
+                settings.loadgen_model.as_str(),
+                settings.performance_sample_count
+            ),
+            ("gptj", 13_368)
+        );
         assert!(settings.log_enable_trace && settings.log_copy_summary_to_stdout);
         assert!(!settings.log_copy_detail_to_stdout && settings.server_coalesce_queries);
         assert_eq!(settings.log_suffix, "_x");
         let scheduler = &settings.scheduler;
-        assert_eq!((scheduler.name.as_str(), scheduler.enable_sort), ("static", true));
+        assert_eq!(
+            (scheduler.name.as_str(), scheduler.enable_sort),
+            ("static", true)
+        );
         assert_eq!(scheduler.num_sort_segments, 7);
     }
 
     #[test]
     fn there_is_an_engine_for_each_gpu_and_one_for_the_cpu() {
-        let cpu = config(&[("threads", "3"), ("engine", "cpu")]).engine.to_settings();
+        let cpu = config(&[("threads", "3"), ("engine", "cpu")])
+            .engine
+            .to_settings();
         assert_eq!(cpu.len(), 1);
-        assert_eq!((cpu[0].engine.as_str(), cpu[0].threads, cpu[0].kv_blocks), ("cpu", 3, 0));
+        assert_eq!(
+            (cpu[0].engine.as_str(), cpu[0].threads, cpu[0].kv_blocks),
+            ("cpu", 3, 0)
+        );
 
         let devices = |flags: &[(&str, &str)]| {
             let engines = config(flags).engine.to_settings();
-            engines.iter().map(|engine| engine.device).collect::<Vec<_>>()
+            engines
+                .iter()
+                .map(|engine| engine.device)
+                .collect::<Vec<_>>()
         };
         assert_eq!(devices(&[("engine", "cuda")]), [0, 1, 2, 3]);
         assert_eq!(devices(&[("engine", "cuda"), ("devices", "3,1")]), [3, 1]);
-        assert_eq!(devices(&[("engine", "fake"), ("fake_instances", "2")]), [0, 1]);
+        assert_eq!(
+            devices(&[("engine", "fake"), ("fake_instances", "2")]),
+            [0, 1]
+        );
     }
 
     #[test]
     fn generation_gets_the_models_end_token() {
-        let generation = config(&[("beam_length", "generated")]).generation.to_settings(2);
+        let generation = config(&[("beam_length", "generated")])
+            .generation
+            .to_settings(2);
         let expected = ffi::Generation {
             beam_width: 4,
             min_new_tokens: 30,

@@ -1,0 +1,21 @@
+// Engines by name. Those of this program are linked in; others are libraries opened at run time, so that the
+// program itself starts on any machine.
+#pragma once
+
+#include <memory>
+
+#include "gptj/engine.h"
+#include "gptj/engine_options.h"
+#include "gptj/types.h"
+#include "gptj/weights.h"
+
+namespace gptj {
+
+// `weights` is only read during the call. For a name that is not linked in, libgptj_<name>.so is looked for
+// in options.library_dirs, beside the executable, in ../lib from there, and where the loader looks. Throws
+// what the engine throws, and Error(kUnsupported) with everything that was tried when there is no such
+// library.
+std::unique_ptr<Engine> create_engine(const EngineOptions& options, const ModelConfig& model,
+                                      const GenerationConfig& generation, const WeightStore& weights);
+
+}  // namespace gptj
