@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu/cpu_engine.h"
 #include "engine/fake_engine.h"
 #include "gptj/error.h"
 
@@ -97,6 +98,7 @@ std::unique_ptr<Engine> create_from_library(const EngineOptions& options, const 
 
 std::unique_ptr<Engine> create_engine(const EngineOptions& options, const ModelConfig& model,
                                       const GenerationConfig& generation, const WeightStore& weights) {
+  if (options.engine == "cpu") return create_cpu_engine(options, model, generation, weights);
   if (options.engine == "fake") return create_fake_engine(options, model, generation);
   if (!is_plain(options.engine)) {
     unsupported("engine `" + options.engine +

@@ -2,6 +2,7 @@
 // reference that every engine's own beam search must agree with, token for token, on equal logits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -43,16 +44,18 @@ class BeamSearch {
 
   // Tokens of the best hypothesis, with the end token when it ended by itself, and its score. Only once finished.
   std::vector<TokenId> best() const;
-  float best_score() const;
+  double best_score() const;
 
  private:
   struct Hypothesis {
     std::vector<TokenId> tokens;  // without the end token
-    float score = 0.0F;
+    double score = 0.0;
     bool ended = false;
   };
 
+  double hypothesis_score(float log_probability, std::size_t tokens, bool ended) const;
   void keep(Hypothesis hypothesis);
+  const Hypothesis& best_hypothesis() const;
 
   GenerationConfig config_;
   std::int32_t prompt_tokens_ = 0;
