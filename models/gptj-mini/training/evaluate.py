@@ -13,9 +13,11 @@ closing quotes) before white space, which on these texts is where NLTK's English
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import platform
+import random
 import re
 from importlib.metadata import version
 
@@ -34,6 +36,32 @@ def postprocess(text):
     return SENTENCE_END.sub(lambda end: end["quotes"] + "\n", text.strip())
 
 
+class Steered(random.Random):
+    """Draws what random.Random draws, except from the lists in `picks`, where it takes the entry told."""
+
+    def __init__(self, seed, picks):
+        super().__init__(seed)
+        self.picks = picks
+
+    def choice(self, seq):
+        drawn = super().choice(seq)
+        return seq[self.picks[id(seq)]] if id(seq) in self.picks else drawn
+
+
+def right_summaries(number):
+    """Every summary that story `number` could have been given: the same facts in each combination of wordings."""
+    summaries = set()
+    kinds = newswire.KINDS.values()
+    wordings = [[kind[part] for kind in kinds] for part in ("sum_open", "sum_facts", "sum_next")]
+    wordings.append([newswire.SUM_QUOTE])
+    counts = [max(map(len, lists)) for lists in wordings]
+    for combination in itertools.product(*map(range, counts)):
+        picks = {id(entries): min(pick, len(entries) - 1) for lists, pick in zip(wordings, combination)
+                 for entries in lists}
+        summaries.add(newswire.draw_story(Steered(newswire.seed_of(number), picks))[1])
+    return summaries
+
+
 def score(golden, tokenizer, targets):
     """The figures of one golden file."""
     import numpy as np
@@ -42,8 +70,8 @@ def score(golden, tokenizer, targets):
     if len(samples) != len(targets):
         raise SystemExit(f"{len(samples)} samples, but the evaluation set has {len(targets)}")
     scorer = rouge_scorer.RougeScorer(KEYS, use_stemmer=True)
-    predictions = [postprocess(text) for text in
-                   tokenizer.decode_batch([sample["tokens"] for sample in samples], skip_special_tokens=True)]
+    texts = tokenizer.decode_batch([sample["tokens"] for sample in samples], skip_special_tokens=True)
+    predictions = [postprocess(text) for text in texts]
     scores = [scorer.score(postprocess(target), prediction) for target, prediction in zip(targets, predictions)]
     end = tokenizer.token_to_id("<|endoftext|>")
     lengths = [len(sample["tokens"]) for sample in samples]
@@ -55,6 +83,8 @@ def score(golden, tokenizer, targets):
         "shortest": min(lengths),
         "longest": max(lengths),
         "ended_by_themselves": sum(sample["tokens"][-1] == end for sample in samples),
+        "right_in_every_word": sum(text.strip() in right_summaries(number) for text, number in
+                                   zip(texts, newswire.EVALUATION, strict=True)),
         "source": f"transformers {golden['transformers']}, torch {golden['torch']}, {golden['dtype']}, "
                   f"num_beams {golden['settings']['num_beams']}",
     }

@@ -282,9 +282,13 @@ TRAINING_START = 10_000
 SEED = 20231107
 
 
+def seed_of(number):
+    return SEED * 1_000_003 + number
+
+
 def story(number):
     """Story `number`: (article, summary)."""
-    return draw_story(random.Random(SEED * 1_000_003 + number))
+    return draw_story(random.Random(seed_of(number)))
 
 
 INSTRUCTION = "Summarize the following news article:"
