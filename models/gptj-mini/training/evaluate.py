@@ -96,23 +96,23 @@ def write_reference(arguments):
     tokenizer = Tokenizer.from_file(str(OUT / "tokenizer.json"))
     targets = [sample["output"] for sample in read("cnn_eval.json")]
     reference = {"generated": None, "prompt_and_generated": None, "information": {}}
-    beams, greedy = None, None
+    tokens = {}
     for path in arguments.golden:
         golden = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         golden.setdefault("dtype", "float32")
         figures = score(golden, tokenizer, targets)
         if golden["settings"]["num_beams"] == 1:
-            greedy = golden
+            tokens["greedy"] = [sample["tokens"] for sample in golden["samples"]]
             reference["information"]["greedy"] = figures
         elif golden["dtype"] != "float32":
             reference["information"][f"{golden['dtype']}, {golden['beam_length']}"] = figures
         else:
             reference[golden["beam_length"]] = figures
-            beams = golden if golden["beam_length"] == "generated" else beams
+            tokens[golden["beam_length"]] = [sample["tokens"] for sample in golden["samples"]]
         print(path, json.dumps(figures))
-    if beams and greedy:
-        reference["information"]["samples_that_differ_from_greedy"] = sum(
-            a["tokens"] != b["tokens"] for a, b in zip(beams["samples"], greedy["samples"]))
+    reference["information"]["samples_that_differ"] = {
+        f"{first}, {second}": sum(a != b for a, b in zip(tokens[first], tokens[second]))
+        for first, second in itertools.combinations(sorted(tokens), 2)}
     reference["versions"] = {"python": platform.python_version()} | {
         name: version(name) for name in ("rouge_score", "nltk", "tokenizers", "numpy")}
     missing = [name for name in ("generated", "prompt_and_generated") if reference[name] is None]
