@@ -1,11 +1,14 @@
-// What the suites of the harness share: fake engines, sample sets, log folders, and what LoadGen wrote into them.
+// What the suites of the harness share: fake engines, sample sets, log folders, and what LoadGen wrote into
+// them.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <random>
 #include <regex>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "engine/fake_engine.h"
+#include "gptj/error.h"
 #include "harness/engine_pool.h"
 #include "harness/run.h"
 #include "harness/sample_set.h"
@@ -94,6 +98,18 @@ inline std::string read(const fs::path& path) {
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
+}
+
+// Expects that `call` throws an Error of that kind; gives its message.
+inline std::string error_of(const std::function<void()>& call, ErrorKind kind) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return "";
 }
 
 // One LoadGen test in a folder of its own. `extra` goes into user.conf.
