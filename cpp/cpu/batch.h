@@ -14,13 +14,14 @@ namespace gptj::cpu {
 struct QueryGroup {
   std::int32_t first_row = 0;  // in the batch
   std::int32_t count = 0;
-  std::span<const std::int32_t> blocks;  // the request's: those of the prompt, then those of the generated tokens
-  std::int32_t prompt_blocks = 0;        // how many of `blocks` hold the prompt
+  std::span<const std::int32_t>
+      blocks;                      // the request's: those of the prompt, then those of the generated tokens
+  std::int32_t prompt_blocks = 0;  // how many of `blocks` hold the prompt
   // Prompt positions that the first row sees; the further rows see one more each if `causal`, else the same.
   std::int32_t visible_prompt = 0;
   bool causal = false;
-  // Decoding rows, row b being beam b: generated position t of beam b was written by slot table[b][t], which is cache
-  // row t * beam_width + slot behind the prompt's blocks. Empty for prompt rows.
+  // Decoding rows, row b being beam b: generated position t of beam b was written by slot table[b][t], which
+  // is cache row t * beam_width + slot behind the prompt's blocks. Empty for prompt rows.
   std::span<const std::vector<std::uint8_t>> table;
   std::int32_t generated = 0;  // generated positions in the cache, this step's included
 };

@@ -93,7 +93,8 @@ void check_shape(const ModelConfig& model) {
   }
   if (model.rotary_dim < 2 || model.rotary_dim % 2 != 0 || model.rotary_dim > model.head_dim()) {
     refuse(ErrorKind::kModel, "rotary_dim is " + std::to_string(model.rotary_dim) +
-                                  "; it must be even, and at most the head size " + std::to_string(model.head_dim()));
+                                  "; it must be even, and at most the head size " +
+                                  std::to_string(model.head_dim()));
   }
 }
 
@@ -108,8 +109,8 @@ cpu::ComputeType compute_type(const std::string& precision) {
   return cpu::ComputeType::kBf16;
 }
 
-CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
-                     const WeightStore& weights)
+CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model,
+                     const GenerationConfig& generation, const WeightStore& weights)
     : limits_(limits_for(options, model, generation)),
       model_(model),
       generation_(generation),
@@ -122,7 +123,8 @@ CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model, con
   }
   if (generation.beam_width > cpu::kQueriesPerTask) {
     refuse(ErrorKind::kUnsupported, "beam_width is " + std::to_string(generation.beam_width) +
-                                        "; the CPU engine takes at most " + std::to_string(cpu::kQueriesPerTask));
+                                        "; the CPU engine takes at most " +
+                                        std::to_string(cpu::kQueriesPerTask));
   }
   omp_set_num_threads(threads_);
   cpu::NetworkOptions network;
@@ -177,8 +179,8 @@ void CpuEngine::check(const StepWork& work) const {
             std::to_string(cache_->free_blocks()) + " are free");
   }
   if (static_cast<std::int64_t>(requests_.size() + left.size()) > limits_.max_requests) {
-    invalid("the step would hold " + std::to_string(requests_.size() + left.size()) + " requests; the limit is " +
-            std::to_string(limits_.max_requests));
+    invalid("the step would hold " + std::to_string(requests_.size() + left.size()) +
+            " requests; the limit is " + std::to_string(limits_.max_requests));
   }
 
   std::int64_t tokens = 0;
@@ -189,9 +191,9 @@ void CpuEngine::check(const StepWork& work) const {
     const auto fresh = left.find(chunk.id);
     const auto known = requests_.find(chunk.id);
     if (fresh == left.end() && known == requests_.end()) invalid(who + " has a chunk but was never admitted");
-    const std::int32_t open =
-        fresh != left.end() ? fresh->second
-                            : static_cast<std::int32_t>(known->second->prompt.size()) - known->second->prefilled;
+    const std::int32_t open = fresh != left.end() ? fresh->second
+                                                  : static_cast<std::int32_t>(known->second->prompt.size()) -
+                                                        known->second->prefilled;
     if (chunk.count < 1 || chunk.count > open) {
       invalid(who + " has a chunk of " + std::to_string(chunk.count) + " tokens; " + std::to_string(open) +
               " of its prompt are left");
@@ -358,14 +360,15 @@ void CpuEngine::advance(Request& request, std::span<const float> logits) const {
   try {
     step = &request.search.step(logits, model_.vocab_size);
   } catch (const Error& error) {
-    throw Error(error.kind(), name_ + ", step " + std::to_string(steps_) + ", request " + std::to_string(request.id) +
-                                  ": " + error.what());
+    throw Error(error.kind(), name_ + ", step " + std::to_string(steps_) + ", request " +
+                                  std::to_string(request.id) + ": " + error.what());
   }
   if (step->finished) return;
   request.next_tokens = step->tokens;
   std::vector<std::vector<std::uint8_t>> table;
   table.reserve(request.table.size());
-  for (const std::int32_t parent : step->parents) table.push_back(request.table[static_cast<std::size_t>(parent)]);
+  for (const std::int32_t parent : step->parents)
+    table.push_back(request.table[static_cast<std::size_t>(parent)]);
   request.table = std::move(table);
 }
 

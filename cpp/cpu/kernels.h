@@ -1,5 +1,5 @@
-// The CPU engine's own kernels: what lies between the matrix products. One table of functions for each instruction
-// set; the best one that the processor has is chosen when an engine is created.
+// The CPU engine's own kernels: what lies between the matrix products. One table of functions for each
+// instruction set; the best one that the processor has is chosen when an engine is created.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,8 @@
 
 namespace gptj::cpu {
 
-// Keys of 16 consecutive cache rows are stored side by side, so that one vector holds one dimension of 16 keys.
+// Keys of 16 consecutive cache rows are stored side by side, so that one vector holds one dimension of 16
+// keys.
 inline constexpr int kRowsPerTile = 16;
 // Queries that share one pass over the keys.
 inline constexpr int kQueriesPerTask = 8;
@@ -41,18 +42,18 @@ struct Kernels {
   void (*attend_f32)(const AttentionTask<float>& task) = nullptr;
   void (*attend_bf16)(const AttentionTask<std::uint16_t>& task) = nullptr;
   // out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i]; width is a multiple of 16
-  void (*layer_norm_f32)(const float* x, const float* weight, const float* bias, float epsilon, std::int32_t width,
-                         float* out) = nullptr;
-  void (*layer_norm_bf16)(const float* x, const float* weight, const float* bias, float epsilon, std::int32_t width,
-                          std::uint16_t* out) = nullptr;
+  void (*layer_norm_f32)(const float* x, const float* weight, const float* bias, float epsilon,
+                         std::int32_t width, float* out) = nullptr;
+  void (*layer_norm_bf16)(const float* x, const float* weight, const float* bias, float epsilon,
+                          std::int32_t width, std::uint16_t* out) = nullptr;
   const char* name = "";
 };
 
 // For the processor that this runs on.
 const Kernels& best_kernels();
 
-// One for each file that is compiled for its instruction set. Calling a table's functions on a processor without that
-// set ends the process.
+// One for each file that is compiled for its instruction set. Calling a table's functions on a processor
+// without that set ends the process.
 extern const Kernels kKernelsBaseline;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;

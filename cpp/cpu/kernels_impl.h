@@ -1,5 +1,6 @@
-// The kernels' source, included once by each kernels_<set>.cc, which defines GPTJ_KERNELS as the name of the table.
-// Everything but the table has internal linkage: code compiled for different instruction sets must not be merged.
+// The kernels' source, included once by each kernels_<set>.cc, which defines GPTJ_KERNELS as the name of the
+// table. Everything but the table has internal linkage: code compiled for different instruction sets must not
+// be merged.
 #include <cmath>
 #include <limits>
 
@@ -15,8 +16,8 @@ GPTJ_INLINE void put(std::uint16_t* to, Float16 value) {
   for (int lane = 0; lane < kLanes; ++lane) to[lane] = to_bf16(value[lane]);
 }
 
-// scores[q][row] += scale * query q . key row. Each query's sum runs over the dimensions in order, so it does not depend
-// on which other queries share the task.
+// scores[q][row] += scale * query q . key row. Each query's sum runs over the dimensions in order, so it does
+// not depend on which other queries share the task.
 template <int Queries, typename Element>
 void score_tiles(const AttentionTask<Element>& task) {
   const auto stride = task.tile_count * kRowsPerTile;
@@ -128,7 +129,7 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 
 }  // namespace
 
-const Kernels GPTJ_KERNELS = {attend<float>, attend<std::uint16_t>, layer_norm<float>, layer_norm<std::uint16_t>,
-                              GPTJ_KERNELS_NAME};
+const Kernels GPTJ_KERNELS = {attend<float>, attend<std::uint16_t>, layer_norm<float>,
+                              layer_norm<std::uint16_t>, GPTJ_KERNELS_NAME};
 
 }  // namespace gptj::cpu

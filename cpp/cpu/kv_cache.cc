@@ -11,7 +11,8 @@ namespace {
 
 // Zeroed pages that cost nothing until they are written.
 void* reserve(std::size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return memory == MAP_FAILED ? nullptr : memory;
 }
 
@@ -25,8 +26,8 @@ KvCache::KvCache(const KvCacheShape& shape) : shape_(shape) {
     if (keys_ != nullptr) munmap(keys_, bytes_);
     throw Error(ErrorKind::kOutOfMemory,
                 "no memory for the KV cache: 2 x " + std::to_string(shape.layers) + " layers x " +
-                    std::to_string(shape.blocks) + " blocks x " + std::to_string(shape.block_size) + " tokens x " +
-                    std::to_string(shape.heads * shape.head_dim) + " values x " +
+                    std::to_string(shape.blocks) + " blocks x " + std::to_string(shape.block_size) +
+                    " tokens x " + std::to_string(shape.heads * shape.head_dim) + " values x " +
                     std::to_string(shape.element_bytes) + " bytes = " + std::to_string(2 * (bytes_ >> 20)) +
                     " MiB; lower the number of requests in flight or of KV blocks");
   }
@@ -42,8 +43,8 @@ KvCache::~KvCache() {
 std::vector<std::int32_t> KvCache::take(std::int32_t count) {
   if (count > free_blocks()) {
     throw Error(ErrorKind::kInternal, "asked for " + std::to_string(count) + " KV blocks, " +
-                                          std::to_string(free_blocks()) + " of " + std::to_string(shape_.blocks) +
-                                          " are free");
+                                          std::to_string(free_blocks()) + " of " +
+                                          std::to_string(shape_.blocks) + " are free");
   }
   std::vector<std::int32_t> blocks(free_.end() - count, free_.end());
   free_.resize(free_.size() - static_cast<std::size_t>(count));

@@ -25,7 +25,8 @@ struct CacheRow {
 // Memory for all layers, and which blocks are free. A block holds `block_size` rows of every layer:
 //   keys   [layer][block][head][block_size / 16][head_dim][16]
 //   values [layer][block][head][block_size][head_dim]
-// Rows that were never written are zero, and rows of former requests are finite: attention gives both the weight 0.
+// Rows that were never written are zero, and rows of former requests are finite: attention gives both the
+// weight 0.
 class KvCache {
  public:
   // Throws Error(kOutOfMemory) with the arithmetic. Memory is only committed as it is used.

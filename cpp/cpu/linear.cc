@@ -15,7 +15,8 @@ namespace {
 
 using dnnl::memory;
 
-// One engine and one stream serve the process: oneDNN's CPU stream runs each primitive on the calling thread's team.
+// One engine and one stream serve the process: oneDNN's CPU stream runs each primitive on the calling
+// thread's team.
 const dnnl::engine& cpu() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
@@ -70,7 +71,8 @@ struct Linear::Impl {
     const auto known = prepared.find(rows);
     if (known != prepared.end()) return known->second;
     const auto description = describe(rows, weight.get_desc());
-    return prepared.try_emplace(rows, Prepared{dnnl::matmul(description), x_desc(rows), y_desc(rows)}).first->second;
+    return prepared.try_emplace(rows, Prepared{dnnl::matmul(description), x_desc(rows), y_desc(rows)})
+        .first->second;
   }
 };
 
@@ -90,15 +92,16 @@ Linear::Linear(const LinearShape& shape, std::span<const float> weight, std::spa
     }
     const memory::desc any({shape.in, shape.out}, type_of(shape.compute), memory::format_tag::any);
     const auto description = impl_->describe(kTypicalRows, any);
-    // [out, in] row-major is [in, out] column-major, which the product wants. The packing converts to bfloat16.
+    // [out, in] row-major is [in, out] column-major, which the product wants. The packing converts to
+    // bfloat16.
     memory plain({{shape.in, shape.out}, memory::data_type::f32, memory::format_tag::ba}, cpu(),
                  const_cast<float*>(weight.data()));
     impl_->weight = memory(description.weights_desc(), cpu());
     dnnl::reorder(plain, impl_->weight).execute(impl_->stream, plain, impl_->weight);
     impl_->stream.wait();
   } catch (const dnnl::error& error) {
-    throw Error(ErrorKind::kUnsupported, "oneDNN cannot prepare a product of " + std::to_string(shape.in) + " by " +
-                                             std::to_string(shape.out) + ": " + error.what());
+    throw Error(ErrorKind::kUnsupported, "oneDNN cannot prepare a product of " + std::to_string(shape.in) +
+                                             " by " + std::to_string(shape.out) + ": " + error.what());
   }
 }
 

@@ -25,15 +25,15 @@ struct LinearShape {
 
 class Linear {
  public:
-  // weight: [out, in] floats, as checkpoints store it. bias: [out] or empty. Weights are packed once; `weight` is not
-  // needed afterwards.
+  // weight: [out, in] floats, as checkpoints store it. bias: [out] or empty. Weights are packed once;
+  // `weight` is not needed afterwards.
   Linear(const LinearShape& shape, std::span<const float> weight, std::span<const float> bias);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
   ~Linear();
 
-  // x: [rows, in] in the compute type, y: [rows, out]. Both have room for padded_rows(rows) rows: up to that many are
-  // read and written, so that few different sizes occur.
+  // x: [rows, in] in the compute type, y: [rows, out]. Both have room for padded_rows(rows) rows: up to that
+  // many are read and written, so that few different sizes occur.
   void run(const void* x, void* y, std::int32_t rows);
 
  private:
@@ -41,7 +41,8 @@ class Linear {
   std::unique_ptr<Impl> impl_;
 };
 
-// The next size for which a matrix product is prepared: never more than 1/8 above `rows`, beyond the first few.
+// The next size for which a matrix product is prepared: never more than 1/8 above `rows`, beyond the first
+// few.
 std::int32_t padded_rows(std::int32_t rows);
 
 }  // namespace gptj::cpu

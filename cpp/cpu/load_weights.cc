@@ -71,7 +71,8 @@ std::vector<float> read_tensor(const WeightStore& weights, const std::string& na
     case DType::kI8:
       break;
   }
-  throw Error(ErrorKind::kModel, "tensor `" + name + "` has a quantised type; the CPU engine reads f32, f16 and bf16");
+  throw Error(ErrorKind::kModel,
+              "tensor `" + name + "` has a quantised type; the CPU engine reads f32, f16 and bf16");
 }
 
 }  // namespace gptj::cpu

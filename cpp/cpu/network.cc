@@ -32,7 +32,8 @@ struct Layer {
   Linear mlp_out;                  // added to the residual
 };
 
-// Angles of the rotary embedding, computed in float as the reference does: position * 10000^(-2 i / rotary_dim).
+// Angles of the rotary embedding, computed in float as the reference does: position * 10000^(-2 i /
+// rotary_dim).
 struct RotaryTable {
   RotaryTable(std::int32_t positions, std::int32_t rotary_dim) : pairs(rotary_dim / 2) {
     cosine.resize(static_cast<std::size_t>(positions) * static_cast<std::size_t>(pairs));
@@ -68,8 +69,8 @@ struct RotaryTable {
   std::vector<float> sine;    // [positions, pairs]
 };
 
-// Element: what products take and the cache holds, float or std::uint16_t for bfloat16. The residual stream, softmax
-// and normalisation are always float.
+// Element: what products take and the cache holds, float or std::uint16_t for bfloat16. The residual stream,
+// softmax and normalisation are always float.
 template <typename Element>
 class GptJ final : public Network {
  public:
@@ -85,12 +86,14 @@ class GptJ final : public Network {
   };
 
   void embed(const Batch& batch);
-  void normalise(const float* x, std::int32_t rows, const std::vector<float>& weight, const std::vector<float>& bias,
-                 Element* out) const;
+  void normalise(const float* x, std::int32_t rows, const std::vector<float>& weight,
+                 const std::vector<float>& bias, Element* out) const;
   void rotate_and_cache(const Batch& batch, KvCache& cache, std::int32_t layer);
   void attend(const Batch& batch, KvCache& cache, std::int32_t layer);
-  void attend_group(const QueryGroup& group, KvCache& cache, std::int32_t layer, std::int32_t head, Scratch& scratch);
-  void fill_visibility(const QueryGroup& group, std::int32_t prompt_tiles, std::int32_t tiles, float* scores) const;
+  void attend_group(const QueryGroup& group, KvCache& cache, std::int32_t layer, std::int32_t head,
+                    Scratch& scratch);
+  void fill_visibility(const QueryGroup& group, std::int32_t prompt_tiles, std::int32_t tiles,
+                       float* scores) const;
   static void run_kernel(const Kernels& kernels, const AttentionTask<Element>& task) {
     if constexpr (std::is_same_v<Element, float>) {
       kernels.attend_f32(task);
@@ -122,7 +125,8 @@ class GptJ final : public Network {
   std::vector<Scratch> scratch_;     // one for each thread
 };
 
-std::vector<float> concatenate(std::vector<float> a, const std::vector<float>& b, const std::vector<float>& c) {
+std::vector<float> concatenate(std::vector<float> a, const std::vector<float>& b,
+                               const std::vector<float>& c) {
   a.insert(a.end(), b.begin(), b.end());
   a.insert(a.end(), c.begin(), c.end());
   return a;
@@ -204,7 +208,8 @@ std::span<const float> GptJ<Element>::forward(const Batch& batch, KvCache& cache
   const auto wanted = static_cast<std::int32_t>(batch.logit_rows.size());
   if (wanted == 0) return {};
   for (std::int32_t i = 0; i < wanted; ++i) {
-    const float* from = residual_.data() + static_cast<std::size_t>(batch.logit_rows[static_cast<std::size_t>(i)]) * width();
+    const float* from =
+        residual_.data() + static_cast<std::size_t>(batch.logit_rows[static_cast<std::size_t>(i)]) * width();
     std::copy_n(from, width(), picked_.data() + static_cast<std::size_t>(i) * width());
   }
   normalise(picked_.data(), wanted, final_norm_weight_, final_norm_bias_, normalised_.data());
@@ -228,9 +233,11 @@ void GptJ<Element>::normalise(const float* x, std::int32_t rows, const std::vect
   for (std::int32_t row = 0; row < rows; ++row) {
     const std::size_t at = static_cast<std::size_t>(row) * width();
     if constexpr (std::is_same_v<Element, float>) {
-      kernels_.layer_norm_f32(x + at, weight.data(), bias.data(), model_.layer_norm_epsilon, model_.n_embd, out + at);
+      kernels_.layer_norm_f32(x + at, weight.data(), bias.data(), model_.layer_norm_epsilon, model_.n_embd,
+                              out + at);
     } else {
-      kernels_.layer_norm_bf16(x + at, weight.data(), bias.data(), model_.layer_norm_epsilon, model_.n_embd, out + at);
+      kernels_.layer_norm_bf16(x + at, weight.data(), bias.data(), model_.layer_norm_epsilon, model_.n_embd,
+                               out + at);
     }
   }
 }
@@ -254,8 +261,8 @@ void GptJ<Element>::rotate_and_cache(const Batch& batch, KvCache& cache, std::in
       rotary_.rotate(key + start, batch.positions[index]);
       Element* keys = cache.keys<Element>(layer, where.block, head) +
                       static_cast<std::ptrdiff_t>(tile) * head_dim * kRowsPerTile + lane;
-      Element* values =
-          cache.values<Element>(layer, where.block, head) + static_cast<std::ptrdiff_t>(where.offset) * head_dim;
+      Element* values = cache.values<Element>(layer, where.block, head) +
+                        static_cast<std::ptrdiff_t>(where.offset) * head_dim;
       for (std::int32_t d = 0; d < head_dim; ++d) {
         put(keys + static_cast<std::ptrdiff_t>(d) * kRowsPerTile, key[start + d]);
         put(values + d, value[start + d]);
@@ -276,8 +283,8 @@ void GptJ<Element>::attend(const Batch& batch, KvCache& cache, std::int32_t laye
 }
 
 template <typename Element>
-void GptJ<Element>::attend_group(const QueryGroup& group, KvCache& cache, std::int32_t layer, std::int32_t head,
-                                 Scratch& scratch) {
+void GptJ<Element>::attend_group(const QueryGroup& group, KvCache& cache, std::int32_t layer,
+                                 std::int32_t head, Scratch& scratch) {
   const std::int32_t head_dim = model_.head_dim();
   const std::int32_t block_size = cache.shape().block_size;
   const std::int32_t tiles_per_block = block_size / kRowsPerTile;
@@ -292,8 +299,9 @@ void GptJ<Element>::attend_group(const QueryGroup& group, KvCache& cache, std::i
       const std::int32_t block = group.blocks[static_cast<std::size_t>(first_block + tile / tiles_per_block)];
       const std::ptrdiff_t in_block =
           static_cast<std::ptrdiff_t>(tile % tiles_per_block) * kRowsPerTile * head_dim;
-      scratch.tiles[static_cast<std::size_t>(tiles++)] = {cache.keys<Element>(layer, block, head) + in_block,
-                                                          cache.values<Element>(layer, block, head) + in_block};
+      scratch.tiles[static_cast<std::size_t>(tiles++)] = {
+          cache.keys<Element>(layer, block, head) + in_block,
+          cache.values<Element>(layer, block, head) + in_block};
     }
   };
   add_tiles(0, prompt_tiles);
@@ -338,7 +346,8 @@ void GptJ<Element>::fill_visibility(const QueryGroup& group, std::int32_t prompt
 
 std::unique_ptr<Network> make_network(const ModelConfig& model, const WeightStore& weights,
                                       const NetworkOptions& options) {
-  if (options.compute == ComputeType::kBf16) return std::make_unique<GptJ<std::uint16_t>>(model, weights, options);
+  if (options.compute == ComputeType::kBf16)
+    return std::make_unique<GptJ<std::uint16_t>>(model, weights, options);
   return std::make_unique<GptJ<float>>(model, weights, options);
 }
 

@@ -15,9 +15,9 @@ namespace gptj::cpu {
 
 struct NetworkOptions {
   ComputeType compute = ComputeType::kF32;
-  std::int32_t max_rows = 0;         // rows in one batch
-  std::int32_t max_logit_rows = 0;   // logit rows in one batch
-  std::int32_t max_cache_rows = 0;   // rows that one request can hold, blocks counted whole
+  std::int32_t max_rows = 0;        // rows in one batch
+  std::int32_t max_logit_rows = 0;  // logit rows in one batch
+  std::int32_t max_cache_rows = 0;  // rows that one request can hold, blocks counted whole
   std::int32_t beam_width = 0;
 };
 
@@ -30,7 +30,8 @@ class Network {
   virtual std::span<const float> forward(const Batch& batch, KvCache& cache) = 0;
 };
 
-// Reads and packs the weights. Throws Error(kModel) naming the tensor that is missing or of the wrong shape or type.
+// Reads and packs the weights. Throws Error(kModel) naming the tensor that is missing or of the wrong shape
+// or type.
 std::unique_ptr<Network> make_network(const ModelConfig& model, const WeightStore& weights,
                                       const NetworkOptions& options);
 

@@ -48,8 +48,8 @@ const BeamStep& BeamSearch::step(std::span<const BeamCandidate> candidates) {
   const bool at_limit = generated_ + 1 >= config_.max_new_tokens;
   const bool with_prompt = config_.beam_length == BeamLength::kPromptAndGenerated;
 
-  // Candidates that end become hypotheses if they are among the best `width`; the best `width` of the others go on.
-  // With kGenerated, reaching the limit ends a candidate just as the end token does.
+  // Candidates that end become hypotheses if they are among the best `width`; the best `width` of the others
+  // go on. With kGenerated, reaching the limit ends a candidate just as the end token does.
   std::vector<std::vector<TokenId>> beams;
   std::vector<float> scores;
   step_.parents.clear();
@@ -69,7 +69,8 @@ const BeamStep& BeamSearch::step(std::span<const BeamCandidate> candidates) {
         keep({beams.back(), hypothesis_score(candidate.score, beams.back().size(), false), false});
       }
     }
-    // Until 4.35 a step ends as soon as its beams are full; what ranks behind cannot be among the best `width` anyway.
+    // Until 4.35 a step ends as soon as its beams are full; what ranks behind cannot be among the best
+    // `width` anyway.
   }
   beams_ = std::move(beams);
   scores_ = std::move(scores);
@@ -85,19 +86,20 @@ const BeamStep& BeamSearch::step(std::span<const BeamCandidate> candidates) {
   return step_;
 }
 
-// `tokens` counts the generated tokens without an end token. Until 4.35 the end token does not count as length and the
-// division is done in double; since 4.36 it counts and the division is done in float.
+// `tokens` counts the generated tokens without an end token. Until 4.35 the end token does not count as
+// length and the division is done in double; since 4.36 it counts and the division is done in float.
 double BeamSearch::hypothesis_score(float log_probability, std::size_t tokens, bool ended) const {
   if (config_.beam_length == BeamLength::kPromptAndGenerated) {
     const double length = static_cast<double>(prompt_tokens_) + static_cast<double>(tokens);
-    return static_cast<double>(log_probability) / std::pow(length, static_cast<double>(config_.length_penalty));
+    return static_cast<double>(log_probability) /
+           std::pow(length, static_cast<double>(config_.length_penalty));
   }
   const float length = static_cast<float>(tokens + (ended ? 1 : 0));
   return log_probability / std::pow(length, config_.length_penalty);
 }
 
-// Keeps the best `beam_width`. transformers until 4.35 pops the last of equal scores as the best one; since 4.36 the
-// first one stays in front. best() follows.
+// Keeps the best `beam_width`. transformers until 4.35 pops the last of equal scores as the best one;
+// since 4.36 the first one stays in front. best() follows.
 void BeamSearch::keep(Hypothesis hypothesis) {
   const auto width = static_cast<std::size_t>(config_.beam_width);
   hypotheses_.push_back(std::move(hypothesis));
@@ -113,11 +115,13 @@ void BeamSearch::keep(Hypothesis hypothesis) {
 }
 
 const BeamSearch::Hypothesis& BeamSearch::best_hypothesis() const {
-  if (!step_.finished) throw Error(ErrorKind::kInternal, "an unfinished beam search was asked for its result");
+  if (!step_.finished)
+    throw Error(ErrorKind::kInternal, "an unfinished beam search was asked for its result");
   const bool with_prompt = config_.beam_length == BeamLength::kPromptAndGenerated;
   const Hypothesis* best = &hypotheses_.front();
   for (const Hypothesis& hypothesis : hypotheses_) {
-    if (hypothesis.score > best->score || (with_prompt && hypothesis.score == best->score)) best = &hypothesis;
+    if (hypothesis.score > best->score || (with_prompt && hypothesis.score == best->score))
+      best = &hypothesis;
   }
   return *best;
 }

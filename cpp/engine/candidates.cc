@@ -62,7 +62,8 @@ void best_candidates(const CandidateQuery& query, std::vector<BeamCandidate>& ou
     const auto row = query.logits.subspan(r * vocab, vocab);
     const auto [largest, log_sum] = normalise(row);
     if (!std::isfinite(log_sum)) throw_not_finite(row, r);
-    // A logit must exceed this to enter; compared before the exact score is computed, with slack for rounding.
+    // A logit must exceed this to enter; compared before the exact score is computed, with slack for
+    // rounding.
     const auto consider = [&](std::size_t token) {
       const float score = ((row[token] - largest) - log_sum) + query.scores[r];
       if (out.size() == count && !(score > out.back().score)) return;

@@ -18,9 +18,9 @@ struct CandidateQuery {
   TokenId banned = -1;            // a token that may not be chosen, or -1
 };
 
-// The `count` best continuations over all rows, best first; of equal ones the lower row, then the lower token, comes
-// first. Log-probabilities are taken before the ban, as transformers' logits processors do in beam search.
-// Throws Error(kNumeric) when a row has a NaN or +infinity, or nothing but -infinity.
+// The `count` best continuations over all rows, best first; of equal ones the lower row, then the lower
+// token, comes first. Log-probabilities are taken before the ban, as transformers' logits processors do in
+// beam search. Throws Error(kNumeric) when a row has a NaN or +infinity, or nothing but -infinity.
 void best_candidates(const CandidateQuery& query, std::vector<BeamCandidate>& out);
 
 }  // namespace gptj

@@ -1,9 +1,9 @@
-// Sixteen floats at a time, through the compiler's vector extension: one register with AVX-512, two with AVX2, four
-// with SSE2. The same source compiles for each instruction set; every lane's arithmetic is the same in all of them up
-// to fused multiply-add.
+// Sixteen floats at a time, through the compiler's vector extension: one register with AVX-512, two with
+// AVX2, four with SSE2. The same source compiles for each instruction set; every lane's arithmetic is the
+// same in all of them up to fused multiply-add.
 //
-// Everything here is inlined by force: files compiled for different instruction sets include it, and the linker must
-// not pick one file's copy of a function for all of them.
+// Everything here is inlined by force: files compiled for different instruction sets include it, and the
+// linker must not pick one file's copy of a function for all of them.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ GPTJ_INLINE Float16 load(const std::uint16_t* from) {
   return value;
 }
 
-// Rounds to nearest, ties to even. NaN stays NaN: the rounding carry cannot clear an all-ones exponent with a mantissa
-// whose quiet bit is set, and the arithmetic here produces quiet NaNs only.
+// Rounds to nearest, ties to even. NaN stays NaN: the rounding carry cannot clear an all-ones exponent with a
+// mantissa whose quiet bit is set, and the arithmetic here produces quiet NaNs only.
 GPTJ_INLINE std::uint16_t to_bf16(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -79,7 +79,8 @@ GPTJ_INLINE Float16 exp_nonpositive(Float16 x) {
   const auto underflow = x < lowest;
   const Float16 clamped = underflow ? lowest : x;
   const Float16 scaled = clamped * 1.44269504088896341F - 0.5F;
-  const Int16 n = __builtin_convertvector(scaled, Int16);  // towards zero, which rounds these non-positive to nearest
+  const Int16 n =
+      __builtin_convertvector(scaled, Int16);  // towards zero, which rounds these non-positive to nearest
   const Float16 nf = __builtin_convertvector(n, Float16);
   // ln 2 in two parts, so that n ln 2 is exact to more bits than a float has.
   const Float16 r = (clamped - nf * 0.693359375F) + nf * 2.12194440e-4F;

@@ -1,5 +1,5 @@
-// Beam search with the exact semantics of Hugging Face generate(num_beams = n, early_stopping = True): the host
-// reference that every engine's own beam search must agree with, token for token, on equal logits.
+// Beam search with the exact semantics of Hugging Face generate(num_beams = n, early_stopping = True): the
+// host reference that every engine's own beam search must agree with, token for token, on equal logits.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,8 @@ struct BeamCandidate {
   float score = 0.0F;
 };
 
-// What the engine has to do after a step: row b of the next decode step continues row parents[b] with tokens[b].
+// What the engine has to do after a step: row b of the next decode step continues row parents[b] with
+// tokens[b].
 struct BeamStep {
   bool finished = false;
   std::vector<std::int32_t> parents;  // [beam_width]
@@ -32,8 +33,8 @@ class BeamSearch {
   // max_new_tokens are those of `config`.
   BeamSearch(const GenerationConfig& config, std::int32_t prompt_tokens);
 
-  // One step from raw logits, [rows, vocab] with rows = 1 for the first step (the prompt's last position stands for
-  // all beams) and beam_width after it. Throws Error(kNumeric) when a logit is NaN or +infinity.
+  // One step from raw logits, [rows, vocab] with rows = 1 for the first step (the prompt's last position
+  // stands for all beams) and beam_width after it. Throws Error(kNumeric) when a logit is NaN or +infinity.
   const BeamStep& step(std::span<const float> logits, std::int32_t vocab_size);
 
   // The same from 2 * beam_width candidates in descending order of score, as a GPU's own top-k gives them.
@@ -42,7 +43,8 @@ class BeamSearch {
   bool finished() const { return step_.finished; }
   std::int32_t generated_tokens() const { return generated_; }
 
-  // Tokens of the best hypothesis, with the end token when it ended by itself, and its score. Only once finished.
+  // Tokens of the best hypothesis, with the end token when it ended by itself, and its score. Only once
+  // finished.
   std::vector<TokenId> best() const;
   double best_score() const;
 

@@ -36,7 +36,8 @@ struct ModelConfig {
   std::int32_t n_layer = 0;
   std::int32_t n_embd = 0;
   std::int32_t n_head = 0;
-  std::int32_t n_inner = 0;      // width of the MLP; config.json's null is resolved to 4 * n_embd before it gets here
+  std::int32_t n_inner =
+      0;  // width of the MLP; config.json's null is resolved to 4 * n_embd before it gets here
   std::int32_t n_positions = 0;  // prompt and generated tokens together
   std::int32_t rotary_dim = 0;   // leading dimensions of each head that are rotated
   float layer_norm_epsilon = 1e-5F;
@@ -44,8 +45,8 @@ struct ModelConfig {
   std::int32_t head_dim() const { return n_embd / n_head; }
 };
 
-// What the length in a hypothesis' score, sum of log-probabilities / length^length_penalty, counts. Hugging Face
-// transformers changed it in 4.36; the published ROUGE reference was made before.
+// What the length in a hypothesis' score, sum of log-probabilities / length^length_penalty, counts. Hugging
+// Face transformers changed it in 4.36; the published ROUGE reference was made before.
 enum class BeamLength : std::uint8_t { kPromptAndGenerated, kGenerated };
 
 struct GenerationConfig {

@@ -1,4 +1,5 @@
-// Read-only view of a checkpoint: names, shapes, element types and bytes. Rust maps the files; C++ never opens one.
+// Read-only view of a checkpoint: names, shapes, element types and bytes. Rust maps the files; C++ never
+// opens one.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +11,8 @@
 
 namespace gptj {
 
-// One tensor, row-major, little-endian. `data` is only guaranteed the alignment of one byte: checkpoints do not align
-// tensors, so an engine copies or converts rather than casting.
+// One tensor, row-major, little-endian. `data` is only guaranteed the alignment of one byte: checkpoints do
+// not align tensors, so an engine copies or converts rather than casting.
 struct TensorView {
   std::string_view name;
   DType dtype = DType::kF32;
