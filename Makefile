@@ -1,0 +1,77 @@
+# The commands people know. Everything that decides something is in the program or in a script; this file names them.
+#
+#     make run RUN_ARGS="--benchmarks=gptj --scenarios=offline,server"
+#     make test
+
+RUN_ARGS ?=
+CARGO ?= cargo
+# How many compilers and tests run at once.
+JOBS ?= $(shell nproc)
+export JOBS
+
+harness := target/release/run_harness
+cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h')
+
+.DEFAULT_GOAL := help
+.PHONY: help run build generate_engines run_harness link_dirs preprocess_data clean \
+        test test_rust test_cpp test_asan test_tsan lint check_format format bench
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: generate_engines ## Build, generate engines where one needs it, run the tests that RUN_ARGS asks for
+	@$(harness) $(RUN_ARGS)
+
+build: ## Build target/release/run_harness with all that it needs
+	@$(CARGO) build --release --jobs $(JOBS)
+
+generate_engines: build ## Build what an engine needs before it can run (the CPU engine needs nothing)
+	@$(harness) generate-engines $(RUN_ARGS)
+
+run_harness: build ## Run the tests that RUN_ARGS asks for
+	@$(harness) $(RUN_ARGS)
+
+link_dirs: build ## Link the scratch space (MLPERF_SCRATCH_PATH) into build/
+	@$(harness) link-dirs
+
+preprocess_data: build ## Tokenise the data set and keep it as npy files
+	@$(harness) preprocess-data $(RUN_ARGS)
+
+clean: ## Remove what was built; data, models, logs and fetched packages stay
+	@$(CARGO) clean
+
+# Quick checks first: a slip of the pen is told within a minute.
+test: check_format lint test_rust test_cpp test_asan test_tsan ## Everything that can be tested without a GPU
+	@echo "all tests passed"
+
+test_rust: ## Unit and integration tests of the Rust side
+	@$(CARGO) test --release --jobs $(JOBS)
+
+test_cpp: ## The C++ suites
+	@tests/cpp/run plain
+
+test_asan: ## The C++ suites under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tests/cpp/run asan
+
+test_tsan: ## The harness's C++ suites under ThreadSanitizer
+	@tests/cpp/run tsan
+
+lint: ## Clippy, warnings are errors
+	@$(CARGO) clippy --version >/dev/null 2>&1 || \
+	  { echo "error: cargo has no clippy" >&2; echo "hint: rustup component add clippy" >&2; exit 1; }
+	@$(CARGO) clippy --release --all-targets --jobs $(JOBS) -- -D warnings
+
+check_format: ## Is everything formatted?
+	@$(CARGO) fmt --version >/dev/null 2>&1 || \
+	  { echo "error: cargo has no rustfmt" >&2; echo "hint: rustup component add rustfmt" >&2; exit 1; }
+	@$(CARGO) fmt --check || { echo "hint: make format" >&2; exit 1; }
+	@format=$$(third_party/fetch clang-format | cut -f 2)/clang_format/data/bin/clang-format; \
+	  "$$format" --dry-run -Werror $(cpp_files) || { echo "hint: make format" >&2; exit 1; }
+
+format: ## Format everything
+	@$(CARGO) fmt
+	@format=$$(third_party/fetch clang-format | cut -f 2)/clang_format/data/bin/clang-format; \
+	  "$$format" -i $(cpp_files)
+
+bench: ## The benchmarks
+	@$(CARGO) bench --jobs $(JOBS)
