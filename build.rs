@@ -1,5 +1,8 @@
 //! A short list of steps; each lives in `build_steps/`.
 
+#[path = "build_steps/accelerators.rs"]
+mod accelerators;
+
 #[path = "build_steps/third_party.rs"]
 mod third_party;
 
@@ -12,6 +15,7 @@ mod bridge;
 use anyhow::Result;
 
 fn main() -> Result<()> {
+    accelerators::check()?;
     let packages = third_party::locate()?;
     // The bridge comes first on the linker's command line: it calls into the native libraries.
     bridge::build(&packages)?;

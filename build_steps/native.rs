@@ -6,6 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::third_party::Packages;
 
+/// oneDNN's libraries as `third_party/fetch` leaves them, from the repository's root.
+const PINNED_LIBRARIES: &str = "third_party/installed/onednn/lib";
+
 /// Builds the static libraries and tells cargo how to link them.
 pub fn build(packages: &Packages) -> Result<()> {
     println!("cargo:rerun-if-changed=cpp");
@@ -15,9 +18,15 @@ pub fn build(packages: &Packages) -> Result<()> {
         .define("GPTJ_BUILD_TESTS", "OFF")
         .define("LOADGEN_SOURCE_DIR", &packages.loadgen)
         .define("DNNL_ROOT", &packages.onednn);
-    if packages.ninja.is_some() {
-        config.generator("Ninja");
-    }
+    // One build folder for each generator: CMake refuses a folder that another one has configured.
+    let out = PathBuf::from(std::env::var("OUT_DIR").context("cargo sets OUT_DIR")?);
+    match &packages.ninja {
+        Some(ninja) => config
+            .generator("Ninja")
+            .define("CMAKE_MAKE_PROGRAM", ninja)
+            .out_dir(out.join("ninja")),
+        None => config.out_dir(out.join("make")),
+    };
     if let Some(cmake) = &packages.cmake {
         // SAFETY: build scripts run one thread; nothing reads the environment at the same time.
         unsafe { std::env::set_var("CMAKE", cmake) };
@@ -32,11 +41,16 @@ pub fn build(packages: &Packages) -> Result<()> {
     println!("cargo:rustc-link-lib=dylib=dnnl");
     println!("cargo:rustc-link-lib=dylib=gomp");
     println!("cargo:rustc-link-lib=dylib=stdc++");
-    // Programs start without LD_LIBRARY_PATH: beside an installed binary first, then where the build found oneDNN.
-    println!(
-        "cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib:{}",
-        libraries.display()
-    );
+    // Programs start without LD_LIBRARY_PATH: beside an installed binary first, then where the build found oneDNN, then
+    // where a repository that has been moved has it (from target/release, and from target/release/deps).
+    for folder in [
+        "$ORIGIN/../lib".to_owned(),
+        libraries.display().to_string(),
+        format!("$ORIGIN/../../{PINNED_LIBRARIES}"),
+        format!("$ORIGIN/../../../{PINNED_LIBRARIES}"),
+    ] {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ pub struct Packages {
     pub onednn: PathBuf,
     /// The cmake program; `None`: the one on the search path.
     pub cmake: Option<PathBuf>,
-    /// The ninja program; `None`: none on the search path, make is used.
+    /// The ninja program; `None`: make is used.
     pub ninja: Option<PathBuf>,
 }
 
@@ -31,7 +31,7 @@ pub fn locate() -> Result<Packages> {
         loadgen: loadgen.map_or_else(|| fetch("loadgen"), Ok)?,
         onednn: onednn.map_or_else(|| fetch("onednn"), Ok)?,
         cmake: cmake()?,
-        ninja: on_path("ninja").then(|| PathBuf::from("ninja")),
+        ninja: ninja()?,
     })
 }
 
@@ -82,6 +82,17 @@ fn cmake_version(program: &Path) -> Result<(u32, u32)> {
         Some((Some(major), Some(minor))) => Ok((major, minor)),
         _ => bail!("`{} --version` printed no version", program.display()),
     }
+}
+
+/// One on the search path; none where make is; else the pinned package.
+fn ninja() -> Result<Option<PathBuf>> {
+    if on_path("ninja") {
+        return Ok(Some(PathBuf::from("ninja")));
+    }
+    if on_path("make") {
+        return Ok(None);
+    }
+    Ok(Some(fetch("ninja")?.join("bin/ninja")))
 }
 
 fn on_path(program: &str) -> bool {

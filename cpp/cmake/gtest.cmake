@@ -8,8 +8,8 @@ if(GTEST_ROOT)
   set(GTest_ROOT "${GTEST_ROOT}")
   find_package(GTest QUIET NO_DEFAULT_PATH PATHS "${GTEST_ROOT}" CONFIG)
   if(NOT TARGET GTest::gtest_main)
-    message(FATAL_ERROR "GTEST_ROOT is ${GTEST_ROOT}, which has no GTestConfig.cmake with GTest::gtest_main. Correct it, "
-                        "or unset it to use an installed or fetched GoogleTest.")
+    message(FATAL_ERROR "GTEST_ROOT is ${GTEST_ROOT}, which has no GTestConfig.cmake with GTest::gtest_main. "
+                        "Correct it, or unset it to use an installed or fetched GoogleTest.")
   endif()
 else()
   find_package(GTest QUIET)

@@ -1,5 +1,7 @@
 # oneDNN, shared, with its OpenMP runtime. An imported target, because the package's own CMake files carry the paths of
 # the machine that built them.
+unset(DNNL_LIBRARY CACHE) # found anew each time: DNNL_ROOT may have changed since
+unset(DNNL_INCLUDE_DIR CACHE)
 find_library(DNNL_LIBRARY NAMES dnnl PATHS "${DNNL_ROOT}/lib" "${DNNL_ROOT}/lib64" NO_DEFAULT_PATH)
 find_path(DNNL_INCLUDE_DIR NAMES oneapi/dnnl/dnnl.hpp PATHS "${DNNL_ROOT}/include" NO_DEFAULT_PATH)
 if(NOT DNNL_LIBRARY OR NOT DNNL_INCLUDE_DIR)

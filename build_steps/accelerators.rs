@@ -1,0 +1,120 @@
+//! CUDA and TensorRT: what was asked for, and what is on this machine.
+//!
+//! `GPTJ_WITH_CUDA` and `GPTJ_WITH_TENSORRT` are `auto` (the default), `1` or `0`. This version has the CPU engine
+//! alone, so `auto` builds without them, and `1` is an error that says what is missing: the toolkit or the engine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+struct Accelerator {
+    name: &'static str,
+    option: &'static str,
+    /// Where its engine's sources stand in this repository.
+    sources: &'static str,
+    /// Variables that name its installation, by preference.
+    variables: &'static [&'static str],
+    /// Its usual installations.
+    usual: &'static [&'static str],
+    /// Files any of which shows that a folder holds it.
+    evidence: &'static [&'static str],
+    /// A program on the search path that shows it.
+    program: Option<&'static str>,
+}
+
+const ACCELERATORS: [Accelerator; 2] = [
+    Accelerator {
+        name: "CUDA",
+        option: "GPTJ_WITH_CUDA",
+        sources: "cpp/cuda/CMakeLists.txt",
+        variables: &["CUDA_HOME", "CUDA_PATH"],
+        usual: &["/usr/local/cuda"],
+        evidence: &["bin/nvcc"],
+        program: Some("nvcc"),
+    },
+    Accelerator {
+        name: "TensorRT",
+        option: "GPTJ_WITH_TENSORRT",
+        sources: "cpp/tensorrt/CMakeLists.txt",
+        variables: &["TENSORRT_ROOT"],
+        usual: &["/usr/local/tensorrt", "/usr"],
+        evidence: &["include/NvInfer.h", "include/x86_64-linux-gnu/NvInfer.h"],
+        program: None,
+    },
+];
+
+/// Checks what was asked for against what can be built.
+pub fn check() -> Result<()> {
+    for accelerator in &ACCELERATORS {
+        accelerator.check()?;
+    }
+    Ok(())
+}
+
+impl Accelerator {
+    fn check(&self) -> Result<()> {
+        println!("cargo:rerun-if-env-changed={}", self.option);
+        let wanted = std::env::var(self.option).unwrap_or_default();
+        match wanted.as_str() {
+            "" | "auto" | "0" => return Ok(()),
+            "1" => {}
+            other => bail!("{} is {other:?}; it takes auto, 1 or 0", self.option),
+        }
+        for variable in self.variables {
+            println!("cargo:rerun-if-env-changed={variable}");
+        }
+        let tried = self.places();
+        let found = tried.iter().find(|place| self.is_in(place));
+        ensure!(
+            found.is_some(),
+            "{} is 1, but {} was not found; looked for {} in: {}. Set {} to where it is, or {}=0",
+            self.option,
+            self.name,
+            self.evidence.join(" or "),
+            list(&tried),
+            self.variables[0],
+            self.option
+        );
+        ensure!(
+            Path::new(self.sources).is_file(),
+            "{} is 1 and {} is in {}, but this version has no {} engine ({} does not exist); leave {} out",
+            self.option,
+            self.name,
+            list(found),
+            self.name,
+            self.sources,
+            self.option
+        );
+        Ok(())
+    }
+
+    /// Every folder that may hold it, by preference.
+    fn places(&self) -> Vec<PathBuf> {
+        let given = self.variables.iter().filter_map(std::env::var_os);
+        let mut places: Vec<PathBuf> = given
+            .filter(|value| !value.is_empty())
+            .chain(self.usual.iter().map(OsString::from))
+            .map(PathBuf::from)
+            .collect();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        // A program in PREFIX/bin stands for PREFIX.
+        let on_path = std::env::split_paths(&path)
+            .filter(|folder| self.program.is_some_and(|name| folder.join(name).is_file()))
+            .filter_map(|folder| folder.parent().map(Path::to_path_buf));
+        places.extend(on_path);
+        places
+    }
+
+    fn is_in(&self, place: &Path) -> bool {
+        self.evidence.iter().any(|file| place.join(file).is_file())
+    }
+}
+
+fn list<'a>(places: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let places: Vec<_> = places
+        .into_iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    places.join(", ")
+}
