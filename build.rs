@@ -12,9 +12,22 @@ mod native;
 #[path = "build_steps/bridge.rs"]
 mod bridge;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Cargo shows these lines by themselves; what a build script writes to stderr drowns in its surroundings.
+            println!("cargo::error={}", format!("{error:#}").replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<()> {
     accelerators::check()?;
     let packages = third_party::locate()?;
     // The bridge comes first on the linker's command line: it calls into the native libraries.
