@@ -13,16 +13,24 @@ harness := target/release/run_harness
 cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate_engines run_harness link_dirs preprocess_data clean \
+.PHONY: help tools run build generate_engines run_harness link_dirs preprocess_data clean \
         test test_rust test_cpp test_asan test_tsan lint check_format format bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.* ## ' '/^[a-z_]+:.* ## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: generate_engines ## Build, generate engines where one needs it, run the tests that RUN_ARGS asks for
 	@$(harness) $(RUN_ARGS)
 
-build: ## Build target/release/run_harness with all that it needs
+tools:
+	@command -v $(CARGO) >/dev/null || \
+	  { echo "error: there is no $(CARGO)" >&2; echo "hint: install Rust with rustup" >&2; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || \
+	  { echo "error: there is no $${CXX:-C++ compiler}" >&2; echo "hint: apt-get install g++" >&2; exit 1; }
+	@command -v python3 >/dev/null || \
+	  { echo "error: there is no python3" >&2; echo "hint: apt-get install python3 python3-pip" >&2; exit 1; }
+
+build: tools ## Build target/release/run_harness with all that it needs
 	@$(CARGO) build --release --jobs $(JOBS)
 
 generate_engines: build ## Build what an engine needs before it can run (the CPU engine needs nothing)
@@ -44,24 +52,24 @@ clean: ## Remove what was built; data, models, logs and fetched packages stay
 test: check_format lint test_rust test_cpp test_asan test_tsan ## Everything that can be tested without a GPU
 	@echo "all tests passed"
 
-test_rust: ## Unit and integration tests of the Rust side
+test_rust: tools ## Unit and integration tests of the Rust side
 	@$(CARGO) test --release --jobs $(JOBS)
 
-test_cpp: ## The C++ suites
+test_cpp: tools ## The C++ suites
 	@tests/cpp/run plain
 
-test_asan: ## The C++ suites under AddressSanitizer and UndefinedBehaviorSanitizer
+test_asan: tools ## The C++ suites under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tests/cpp/run asan
 
-test_tsan: ## The harness's C++ suites under ThreadSanitizer
+test_tsan: tools ## The harness's C++ suites under ThreadSanitizer
 	@tests/cpp/run tsan
 
-lint: ## Clippy, warnings are errors
+lint: tools ## Clippy, warnings are errors
 	@$(CARGO) clippy --version >/dev/null 2>&1 || \
 	  { echo "error: cargo has no clippy" >&2; echo "hint: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) clippy --release --all-targets --jobs $(JOBS) -- -D warnings
 
-check_format: ## Is everything formatted?
+check_format: tools ## Is everything formatted?
 	@$(CARGO) fmt --version >/dev/null 2>&1 || \
 	  { echo "error: cargo has no rustfmt" >&2; echo "hint: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) fmt --check || { echo "hint: make format" >&2; exit 1; }

@@ -1,6 +1,6 @@
 //! The cxx bridge: generated code and `cpp/bridge`, the only C++ that knows Rust.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::third_party::Packages;
 
@@ -19,6 +19,9 @@ pub fn build(packages: &Packages) -> Result<()> {
         .std("c++20")
         .flag_if_supported("-Wall")
         .flag_if_supported("-Wextra")
-        .compile("gptj_bridge");
-    Ok(())
+        .try_compile("gptj_bridge")
+        .context(
+            "cannot compile the bridge; if there is no C++ compiler, install one that knows C++20 (Debian, Ubuntu: \
+             apt-get install g++), or let CXX name it",
+        )
 }
