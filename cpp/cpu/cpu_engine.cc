@@ -78,6 +78,7 @@ class CpuEngine final : public Engine {
 
   // The step that was enqueued and not collected.
   bool pending_ = false;
+  bool failed_ = false;  // a step threw: half of the requests may have advanced
   Batch batch_;
   std::vector<LogitOwner> owners_;
   std::int32_t step_prompt_tokens_ = 0;
@@ -148,6 +149,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model,
 // Checks the whole work before anything changes.
 void CpuEngine::check(const StepWork& work) const {
   const auto invalid = [](const std::string& message) { refuse(ErrorKind::kInvalidArgument, message); };
+  if (failed_) invalid("used after a step had failed; an engine can then only be destroyed");
   if (pending_) invalid("a step was enqueued before the last one was collected");
   std::unordered_map<RequestId, std::int32_t> left;  // prompt tokens still to be given, of new requests
   std::int64_t blocks = 0;
@@ -313,6 +315,7 @@ void CpuEngine::add_decode_rows(Request& request) {
 void CpuEngine::collect(StepOutcome& outcome) {
   if (!pending_) refuse(ErrorKind::kInvalidArgument, "no step was enqueued");
   pending_ = false;
+  failed_ = true;  // until the step is through
   ++steps_;
   outcome.finished.clear();
   outcome.prompt_tokens = step_prompt_tokens_;
@@ -323,6 +326,7 @@ void CpuEngine::collect(StepOutcome& outcome) {
     search_all(network_->forward(batch_, *cache_), outcome);
   }
   outcome.kv_blocks_used = cache_->used_blocks();
+  failed_ = false;
 }
 
 void CpuEngine::search_all(std::span<const float> logits, StepOutcome& outcome) {

@@ -47,6 +47,11 @@ class SyntheticModel final : public WeightStore {
     set("lm_head.bias", static_cast<std::size_t>(end_token), end_bias);
   }
 
+  SyntheticModel(const SyntheticModel& other) : random_(other.random_), tensors_(other.tensors_) {
+    for (auto& [name, tensor] : tensors_) refresh(name, tensor);  // views of its own
+  }
+  SyntheticModel& operator=(const SyntheticModel&) = delete;
+
   const TensorView* find(std::string_view name) const override {
     const auto found = tensors_.find(name);
     return found == tensors_.end() ? nullptr : &found->second.view;
@@ -57,18 +62,19 @@ class SyntheticModel final : public WeightStore {
   void remove(std::string_view name) { tensors_.erase(tensors_.find(name)); }
 
   void set(std::string_view name, std::size_t index, float value) {
-    Tensor& tensor = tensors_.find(name)->second;
-    tensor.values[index] = value;
-    refresh(tensor);
+    const auto found = tensors_.find(name);
+    found->second.values[index] = value;
+    refresh(found->first, found->second);
   }
 
   void reshape(std::string_view name, std::vector<std::int64_t> shape) {
-    Tensor& tensor = tensors_.find(name)->second;
+    const auto found = tensors_.find(name);
+    Tensor& tensor = found->second;
     tensor.shape = std::move(shape);
     std::size_t count = 1;
     for (const std::int64_t extent : tensor.shape) count *= static_cast<std::size_t>(extent);
     tensor.values.resize(count);
-    refresh(tensor);
+    refresh(found->first, tensor);
   }
 
   // Stores every tensor in another type, truncated to what it can hold; floats() gives what is left. Bytes
@@ -76,7 +82,7 @@ class SyntheticModel final : public WeightStore {
   void store_as(DType dtype) {
     for (auto& [name, tensor] : tensors_) {
       tensor.dtype = dtype;
-      refresh(tensor);
+      refresh(name, tensor);
     }
   }
 
@@ -98,8 +104,7 @@ class SyntheticModel final : public WeightStore {
     tensor.shape = std::move(shape);
     tensor.values.resize(count);
     for (float& value : tensor.values) value = normal(random_);
-    tensor.view.name = place->first;
-    refresh(tensor);
+    refresh(place->first, tensor);
   }
 
   // Half precision with the excess mantissa cut off; tiny values become zero.
@@ -112,7 +117,7 @@ class SyntheticModel final : public WeightStore {
                                       ((bits >> 13) & 0x3FFU));
   }
 
-  static void refresh(Tensor& tensor) {
+  static void refresh(const std::string& name, Tensor& tensor) {
     const std::size_t size = size_of(tensor.dtype);
     tensor.bytes.assign(1 + tensor.values.size() * size, std::byte{0});
     for (std::size_t i = 0; i < tensor.values.size(); ++i) {
@@ -132,6 +137,7 @@ class SyntheticModel final : public WeightStore {
         std::memcpy(to, &value, std::min(size, sizeof value));
       }
     }
+    tensor.view.name = name;
     tensor.view.dtype = tensor.dtype;
     tensor.view.shape = tensor.shape;
     tensor.view.data = std::span(tensor.bytes).subspan(1);
