@@ -213,13 +213,13 @@ class Unreliable final : public Engine {
   int steps_ = 0;
 };
 
-void expect_caught(const std::function<void(StepOutcome&)>& fault, const std::string& part) {
+void expect_caught(const std::function<void(StepOutcome&)>& fault, const std::string& part,
+                   const GenerationConfig& generation = short_generation()) {
   EnginePool pool;
   pool.add(std::make_unique<Unreliable>(fault));
   Progress progress;
-  const std::string message =
-      error_of([&] { generate(short_generation(), pool, kGreedy, random_samples(20), progress); },
-               ErrorKind::kInternal);
+  const std::string message = error_of(
+      [&] { generate(generation, pool, kGreedy, random_samples(20), progress); }, ErrorKind::kInternal);
   EXPECT_NE(message.find("`unreliable` " + part), std::string::npos) << message;
 }
 
@@ -245,7 +245,11 @@ TEST(Pipeline, AnEmptyAnswerIsCaught) {
 }
 
 TEST(Pipeline, AnEngineThatNeverFinishesIsCaught) {
-  expect_caught([](StepOutcome& outcome) { outcome.finished.clear(); }, "did not finish request");
+  // Answers of full length: the inner engine still holds every request when the last of its steps is
+  // collected.
+  GenerationConfig generation = short_generation();
+  generation.min_new_tokens = generation.max_new_tokens;
+  expect_caught([](StepOutcome& outcome) { outcome.finished.clear(); }, "did not finish request", generation);
 }
 
 }  // namespace
