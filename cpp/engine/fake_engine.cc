@@ -248,10 +248,11 @@ class FakeEngine final : public Engine {
     requests_.emplace(request.id, std::move(held));
   }
 
-  // Between min and max tokens; one that is shorter than max ends with the end token, as a natural end does.
+  // Up to max tokens; one that is shorter than max ends with the end token behind at least min others, as a natural
+  // end does.
   std::vector<TokenId> answer(const NewRequest& request) const {
     Random random(hash_prompt(request.prompt) ^ seed_);
-    const std::int32_t least = std::max(1, request.min_new_tokens);
+    const std::int32_t least = std::min(request.min_new_tokens + 1, request.max_new_tokens);
     const auto span = static_cast<std::uint64_t>(request.max_new_tokens - least + 1);
     const auto length = static_cast<std::size_t>(least) + random.next() % span;
     std::vector<TokenId> tokens(length);
