@@ -248,8 +248,8 @@ class FakeEngine final : public Engine {
     requests_.emplace(request.id, std::move(held));
   }
 
-  // Up to max tokens; one that is shorter than max ends with the end token behind at least min others, as a natural
-  // end does.
+  // Up to max tokens; one that is shorter than max ends with the end token behind at least min others, as a
+  // natural end does.
   std::vector<TokenId> answer(const NewRequest& request) const {
     Random random(hash_prompt(request.prompt) ^ seed_);
     const std::int32_t least = std::min(request.min_new_tokens + 1, request.max_new_tokens);
