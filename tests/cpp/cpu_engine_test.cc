@@ -24,6 +24,8 @@ struct Shape {
   ModelConfig model;
 };
 
+void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
+
 // Heads of 64, 128 and 256; rotary dimensions fewer than and as many as a head has; MLPs wider and narrower
 // than four times the model; vocabularies that no vector divides.
 std::vector<Shape> shapes() {

@@ -32,6 +32,8 @@ struct NetworkCase {
   double tolerance = 0.0;  // of a logit; they have a deviation of about 2
 };
 
+void PrintTo(const NetworkCase& network, std::ostream* out) { *out << network.name; }
+
 std::vector<NetworkCase> cases() {
   const ModelConfig heads_of_64{503, 3, 128, 2, 512, 96, 32};
   const ModelConfig heads_of_256{257, 2, 512, 2, 320, 96, 64};
