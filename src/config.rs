@@ -20,7 +20,7 @@ mod resolve;
 mod resolved;
 mod selection;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod to_bridge;
 pub mod user_conf;
 

@@ -1,1 +1,21 @@
 //! One LoadGen test from start to parsed result, in a child process of its own.
+//!
+//! LoadGen keeps process-global state, so each test has a process. [`run_all`] is the parent: it claims the folder of
+//! each test, starts the child, passes signals on, and prints the summary. [`child_main`] is the child: it loads the
+//! model, measures what is `auto`, runs LoadGen and writes `result.json`. The two talk over a socket that is the
+//! child's stdin ([`protocol`]).
+
+mod child;
+mod evaluate;
+mod folder;
+mod inputs;
+mod parent;
+mod protocol;
+mod rates;
+mod signals;
+mod ticker;
+mod work;
+
+pub use child::child_main;
+pub use folder::TestFolder;
+pub use parent::run_all;

@@ -229,7 +229,7 @@ fn decode_tokens(bytes: &[u8], format: LogFormat) -> Result<Vec<u32>, EntryFault
         return Err(EntryFault::Empty);
     }
     let token_bytes = format.token_type.bytes();
-    if bytes.len() % token_bytes != 0 {
+    if !bytes.len().is_multiple_of(token_bytes) {
         return Err(EntryFault::PartialToken {
             bytes: bytes.len(),
             token_bytes,

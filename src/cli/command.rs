@@ -1,7 +1,5 @@
 //! The commands, and what clap's errors mean to people.
 
-use std::path::PathBuf;
-
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
@@ -43,13 +41,9 @@ pub enum Command {
     /// Build what an engine needs before it can run
     #[command(alias = "generate_engines")]
     GenerateEngines(ConfigArgs),
-    /// Run one test in this process, as the parent process wrote it down
+    /// Run one test in this process, as the parent process hands it over on stdin
     #[command(hide = true)]
-    RunTest {
-        /// The file that describes it
-        #[arg(long)]
-        spec: PathBuf,
-    },
+    RunTest,
 }
 
 /// What `show-config` shows.
@@ -94,16 +88,13 @@ impl Cli {
             Command::ShowConfig(args) => Some(&args.config),
             Command::PreprocessData(args) => Some(&args.config),
             Command::GenerateEngines(args) => Some(args),
-            Command::LinkDirs | Command::RunTest { .. } => None,
+            Command::LinkDirs | Command::RunTest => None,
         }
     }
 
     /// Refuses flags that the command would not look at, and flags given on both sides of it.
     pub fn check(&self) -> Result<(), Failure> {
-        if matches!(
-            self.command,
-            Some(Command::LinkDirs | Command::RunTest { .. })
-        ) {
+        if matches!(self.command, Some(Command::LinkDirs | Command::RunTest)) {
             return match self.config.any() {
                 Some(name) => Err(Failure::user(format!(
                     "`--{name}` means nothing to this command"

@@ -253,16 +253,14 @@ pub fn across(plans: &[Plan], notices: &mut Vec<String>) {
         .iter()
         .filter(|key| !key.scenario.is_empty() && !concerns(key.scenario))
     {
-        if let Some(plan) = plans
+        let typed = plans
             .first()
-            .filter(|plan| plan.settings.is_typed(key.name))
-        {
-            if let Ok(setting) = plan.settings.get(key.name) {
-                notices.push(format!(
-                    "{} has no effect: no {} test was asked for",
-                    setting.origin, key.scenario
-                ));
-            }
+            .filter(|plan| plan.settings.is_typed(key.name));
+        if let Some(Ok(setting)) = typed.map(|plan| plan.settings.get(key.name)) {
+            notices.push(format!(
+                "{} has no effect: no {} test was asked for",
+                setting.origin, key.scenario
+            ));
         }
     }
 }

@@ -1,0 +1,163 @@
+//! Model, data set and engines of one test, read and checked.
+
+use cxx::UniquePtr;
+
+use crate::bridge::{EngineError, ffi};
+use crate::config::{EngineKind, ResolvedConfig};
+use crate::dataset::prepared::cache_folder;
+use crate::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, prepare};
+use crate::error::Failure;
+use crate::model::{Checkpoint, ModelConfig, check_tensors, fingerprint};
+use crate::report::result::{EngineInstance, Inputs};
+use crate::scratch::{Kind, Places};
+
+/// What a test reads.
+pub struct Loaded {
+    /// The model's configuration.
+    pub model: ModelConfig,
+    /// Its weights, mapped; empty for an engine without weights.
+    pub checkpoint: Checkpoint,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// The data set.
+    pub dataset: Dataset,
+    /// Tokenised prompts of the first `samples` samples.
+    pub prepared: Prepared,
+    /// How many samples the test uses.
+    pub samples: usize,
+    /// A line for people: the files could not be kept.
+    pub notice: Option<String>,
+}
+
+/// Reads and checks model and data set.
+pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
+    let places = Places::of_this_process()
+        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
+    let model = ModelConfig::read(&config.paths.model)?;
+    let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
+    let checkpoint = match config.engine.engine {
+        EngineKind::Fake => Checkpoint::empty(),
+        _ => {
+            let checkpoint = Checkpoint::open(&config.paths.model)?;
+            check_tensors(&checkpoint, &model)?;
+            checkpoint
+        }
+    };
+    let dataset = Dataset::read(&config.paths.dataset)?;
+    let preprocessed = places.folder(Kind::PreprocessedData);
+    let folder = cache_folder(&preprocessed, &config.run.workload, &dataset.fingerprint);
+    let request = Request {
+        dataset: &dataset,
+        tokenizer: &tokenizer,
+        model: &model,
+        limits: PromptLimits {
+            max_prompt_tokens: config.engine.max_prompt_tokens,
+            max_new_tokens: config.generation.max_new_tokens,
+        },
+        cache: Some(folder),
+        force: false,
+    };
+    let prepared = prepare(&request, &|| {})?;
+    let notice = match &prepared.source {
+        Source::Tokenized {
+            written: Some(Err(failure)),
+            ..
+        } => Some(format!(
+            "the tokenised prompts cannot be kept, each run makes them anew: {}",
+            failure.message
+        )),
+        _ => None,
+    };
+    let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
+    let samples = match asked {
+        0 => prepared.len(),
+        asked => asked.min(prepared.len()),
+    };
+    Ok(Loaded {
+        model,
+        checkpoint,
+        tokenizer,
+        dataset,
+        prepared,
+        samples,
+        notice,
+    })
+}
+
+impl Loaded {
+    /// What identifies it in results.
+    pub fn describe(&self, config: &ResolvedConfig) -> Result<Inputs, Failure> {
+        let model = match config.engine.engine {
+            EngineKind::Fake => None,
+            _ => Some(fingerprint::of_model(
+                &config.paths.model,
+                &self.checkpoint,
+                &|_| {},
+            )?),
+        };
+        Ok(Inputs {
+            model,
+            dataset: self.dataset.fingerprint.clone(),
+            tokenizer: self.tokenizer.fingerprint().clone(),
+            samples: self.samples as u64,
+            prompt_tokens: self.prepared.offsets[self.samples],
+            truncated: self.prepared.truncated,
+        })
+    }
+
+    /// The samples as LoadGen's library hands them out.
+    pub fn sample_set(&self) -> Result<UniquePtr<ffi::SampleSet>, Failure> {
+        let offsets = &self.prepared.offsets[..=self.samples];
+        // Offsets count elements of a Vec, so they fit.
+        let tokens = &self.prepared.tokens[..offsets[self.samples] as usize];
+        ffi::new_sample_set(tokens, offsets, &[], &[]).map_err(failed)
+    }
+
+    /// Creates every engine that the configuration asks for.
+    pub fn engines(
+        &self,
+        config: &ResolvedConfig,
+        generation: &ffi::Generation,
+    ) -> Result<UniquePtr<ffi::EnginePool>, Failure> {
+        let shape = ffi::ModelShape::from(&self.model);
+        let mut pool = ffi::new_engine_pool();
+        for settings in config.engine.to_settings() {
+            ffi::add_engine(
+                pool.pin_mut(),
+                &settings,
+                &shape,
+                generation,
+                &self.checkpoint,
+            )
+            .map_err(|error| {
+                let error = EngineError::from(error);
+                Failure::from(error).because(format!(
+                    "while the engine `{}` was created",
+                    settings.engine
+                ))
+            })?;
+        }
+        Ok(pool)
+    }
+}
+
+/// What there is to say of each engine.
+pub fn describe_engines(pool: &ffi::EnginePool) -> Result<Vec<EngineInstance>, Failure> {
+    (0..ffi::engine_count(pool))
+        .map(|index| {
+            let limits = ffi::engine_limits(pool, index).map_err(failed)?;
+            Ok(EngineInstance {
+                name: ffi::engine_name(pool, index).map_err(failed)?,
+                max_requests: limits.max_requests,
+                max_tokens_per_step: limits.max_tokens_per_step,
+                kv_blocks: limits.kv_blocks,
+                kv_block_size: limits.kv_block_size,
+            })
+        })
+        .collect()
+}
+
+/// A C++ error as a failure.
+pub fn failed(error: cxx::Exception) -> Failure {
+    EngineError::from(error).into()
+}

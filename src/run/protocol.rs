@@ -1,0 +1,77 @@
+//! What parent and child tell each other: the test, over the child's stdin; its result, back over the same socket. A
+//! socket rather than files, so that a full disk cannot lose an error.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ResolvedConfig;
+use crate::error::Failure;
+use crate::report::TestResult;
+
+/// One test, as the parent hands it over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestSpec {
+    /// Everything there is to know about it.
+    pub config: ResolvedConfig,
+    /// Samples per second that an Offline test of the same engines reached a moment ago.
+    pub offline_rate: Option<f64>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestReport {
+    /// The same as in `result.json`.
+    pub result: TestResult,
+    /// Why that file, or one beside it, could not be written.
+    pub unwritten: Option<Failure>,
+}
+
+/// The parent's end: sends the test.
+pub fn send_spec(stream: &mut UnixStream, spec: &TestSpec) -> io::Result<()> {
+    send(stream, spec)
+}
+
+/// The parent's end: waits for the result; `None` when the child ended without one.
+pub fn receive_report(stream: &mut UnixStream) -> io::Result<Option<TestReport>> {
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(io::Error::other)
+}
+
+/// The child's end of the socket.
+pub struct ChildEnd(UnixStream);
+
+impl ChildEnd {
+    /// Takes it from stdin.
+    pub fn open() -> io::Result<Self> {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self(UnixStream::from(stdin)))
+    }
+
+    /// Waits for the test.
+    pub fn receive_spec(&mut self) -> io::Result<TestSpec> {
+        let mut text = Vec::new();
+        self.0.read_to_end(&mut text)?;
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+
+    /// Tells how it ended; nothing can be told after it.
+    pub fn send_report(&mut self, report: &TestReport) -> io::Result<()> {
+        send(&mut self.0, report)
+    }
+}
+
+fn send(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(value).map_err(io::Error::other)?;
+    stream.write_all(&text)?;
+    stream.shutdown(Shutdown::Write)
+}

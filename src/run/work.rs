@@ -1,0 +1,123 @@
+//! The work of a child process, step by step: read, create engines, measure, run LoadGen, read what came of it.
+
+use std::sync::Mutex;
+
+use cxx::SharedPtr;
+
+use super::evaluate;
+use super::inputs::{self, failed};
+use super::protocol::TestSpec;
+use super::rates::{self, Need};
+use crate::bridge::ffi;
+use crate::config::TestMode;
+use crate::error::Failure;
+use crate::report::explain;
+use crate::report::result::{Harness, Loadgen, Status, TestResult};
+
+/// How far the work is, for whoever draws it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Model and data set are read, engines created.
+    Loading,
+    /// The rate is measured.
+    Measuring,
+    /// LoadGen runs.
+    Running,
+    /// Answers are scored.
+    Scoring,
+}
+
+/// What the worker and whoever watches it share.
+pub struct Shared {
+    stage: Mutex<Stage>,
+    progress: Mutex<SharedPtr<ffi::Progress>>,
+}
+
+impl Shared {
+    /// Before anything happened.
+    pub fn new() -> Self {
+        Self {
+            stage: Mutex::new(Stage::Loading),
+            progress: Mutex::new(ffi::new_progress()),
+        }
+    }
+
+    /// The present stage and its counters.
+    pub fn look(&self) -> (Stage, SharedPtr<ffi::Progress>) {
+        (*locked(&self.stage), locked(&self.progress).clone())
+    }
+
+    /// Counters of a new stage begin at zero.
+    fn enter(&self, stage: Stage) -> SharedPtr<ffi::Progress> {
+        let fresh = ffi::new_progress();
+        *locked(&self.progress) = fresh.clone();
+        *locked(&self.stage) = stage;
+        fresh
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so that a poisoned one is as good as any.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Does all of it and fills in `result`, as far as it gets.
+pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result<(), Failure> {
+    let config = &spec.config;
+    let loaded = inputs::load(config)?;
+    if let (Some(notice), false) = (&loaded.notice, config.report.quiet) {
+        eprintln!("note: {notice}");
+    }
+    result.inputs = Some(loaded.describe(config)?);
+    let samples = loaded.sample_set()?;
+    let generation = config.generation.to_settings(loaded.model.eos_token);
+    let mut pool = loaded.engines(config, &generation)?;
+    result.engines = inputs::describe_engines(&pool)?;
+
+    let need = rates::need(config, spec.offline_rate);
+    result.rates = match need {
+        Need::Nothing => result.rates.clone(),
+        Need::Known(rate) => rates::from_offline(rate),
+        Need::Measurement => {
+            let progress = shared.enter(Stage::Measuring);
+            let settings = rates::measurement(config);
+            let measured =
+                ffi::measure(&settings, &generation, pool.pin_mut(), &samples, &progress);
+            rates::from_measurement(&measured.map_err(failed)?)
+        }
+    };
+    rates::write_user_conf(config, need, &mut result.rates)?;
+
+    let progress = shared.enter(Stage::Running);
+    let settings = ffi::RunSettings::from(config);
+    let outcome = ffi::run_test(&settings, &generation, pool.pin_mut(), &samples, &progress);
+    let outcome = outcome.map_err(failed)?;
+    result.harness = Some(Harness::from(&outcome));
+    if outcome.interrupted {
+        return Err(Failure::interrupted("the test was stopped before its end"));
+    }
+
+    let log = evaluate::read_logs(config)?;
+    result.loadgen = Some(Loadgen {
+        version: log
+            .text("loadgen_version")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+        errors: log.errors.clone(),
+        warnings: log.warnings.clone(),
+    });
+    if config.run.test_mode != TestMode::PerformanceOnly {
+        shared.enter(Stage::Scoring);
+        result.accuracy = Some(evaluate::score(config, &loaded)?);
+    }
+    if config.run.test_mode != TestMode::AccuracyOnly {
+        result.performance = Some(evaluate::performance(&log, config, &outcome)?);
+        result.findings = explain::findings(&log, config);
+        result.valid = Some(log.is_valid() == Some(true) && log.errors.is_empty());
+    }
+    result.status = Status::Completed;
+    Ok(())
+}
