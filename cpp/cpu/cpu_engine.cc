@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "cpu/batch.h"
@@ -14,6 +14,7 @@
 #include "cpu/kernels.h"
 #include "cpu/kv_cache.h"
 #include "cpu/network.h"
+#include "engine/step_check.h"
 #include "gptj/beam_search.h"
 #include "gptj/error.h"
 
@@ -151,67 +152,16 @@ void CpuEngine::check(const StepWork& work) const {
   const auto invalid = [](const std::string& message) { refuse(ErrorKind::kInvalidArgument, message); };
   if (failed_) invalid("used after a step had failed; an engine can then only be destroyed");
   if (pending_) invalid("a step was enqueued before the last one was collected");
-  std::unordered_map<RequestId, std::int32_t> left;  // prompt tokens still to be given, of new requests
-  std::int64_t blocks = 0;
-  for (const NewRequest& request : work.admitted) {
-    const std::string who = "request " + std::to_string(request.id);
-    const auto tokens = static_cast<std::int64_t>(request.prompt.size());
-    if (requests_.contains(request.id) || left.contains(request.id)) invalid(who + " is there already");
-    if (tokens < 1 || tokens > limits_.max_prompt_tokens) {
-      invalid(who + " has a prompt of " + std::to_string(tokens) + " tokens; 1 to " +
-              std::to_string(limits_.max_prompt_tokens) + " are possible");
-    }
-    if (request.max_new_tokens < 1 || request.max_new_tokens > limits_.max_new_tokens ||
-        request.min_new_tokens < 0 || request.min_new_tokens > request.max_new_tokens) {
-      invalid(who + " wants " + std::to_string(request.min_new_tokens) + " to " +
-              std::to_string(request.max_new_tokens) + " new tokens; at most " +
-              std::to_string(limits_.max_new_tokens) + " are possible");
-    }
-    for (const TokenId token : request.prompt) {
-      if (token < 0 || token >= model_.vocab_size) {
-        invalid(who + " has token " + std::to_string(token) + " in its prompt; the vocabulary has " +
-                std::to_string(model_.vocab_size));
-      }
-    }
-    left.emplace(request.id, static_cast<std::int32_t>(tokens));
-    blocks += kv_blocks_for(limits_, static_cast<std::int32_t>(tokens), request.max_new_tokens);
-  }
-  if (blocks > cache_->free_blocks()) {
-    invalid("the step needs " + std::to_string(blocks) + " more KV blocks, " +
-            std::to_string(cache_->free_blocks()) + " are free");
-  }
-  if (static_cast<std::int64_t>(requests_.size() + left.size()) > limits_.max_requests) {
-    invalid("the step would hold " + std::to_string(requests_.size() + left.size()) +
-            " requests; the limit is " + std::to_string(limits_.max_requests));
-  }
-
-  std::int64_t tokens = 0;
-  std::unordered_set<RequestId> chunked;
-  for (const PromptChunk& chunk : work.chunks) {
-    const std::string who = "request " + std::to_string(chunk.id);
-    if (!chunked.insert(chunk.id).second) invalid(who + " has two chunks in one step");
-    const auto fresh = left.find(chunk.id);
-    const auto known = requests_.find(chunk.id);
-    if (fresh == left.end() && known == requests_.end()) invalid(who + " has a chunk but was never admitted");
-    const std::int32_t open = fresh != left.end() ? fresh->second
-                                                  : static_cast<std::int32_t>(known->second->prompt.size()) -
-                                                        known->second->prefilled;
-    if (chunk.count < 1 || chunk.count > open) {
-      invalid(who + " has a chunk of " + std::to_string(chunk.count) + " tokens; " + std::to_string(open) +
-              " of its prompt are left");
-    }
-    tokens += chunk.count;
-  }
-  for (const auto& [id, prompt] : left) {
-    if (!chunked.contains(id)) invalid("request " + std::to_string(id) + " was admitted without a chunk");
-  }
-  if (work.decode) {
-    for (const auto& [id, request] : requests_) tokens += request->decoding() ? limits_.beam_width : 0;
-  }
-  if (tokens > limits_.max_tokens_per_step) {
-    invalid("the step has " + std::to_string(tokens) + " tokens; the limit is " +
-            std::to_string(limits_.max_tokens_per_step));
-  }
+  HeldWork held;
+  held.requests = requests_.size();
+  held.free_blocks = cache_->free_blocks();
+  for (const auto& [id, request] : requests_) held.decoding += request->decoding() ? 1 : 0;
+  held.open_tokens = [this](RequestId id) -> std::optional<std::int32_t> {
+    const auto found = requests_.find(id);
+    if (found == requests_.end()) return std::nullopt;
+    return static_cast<std::int32_t>(found->second->prompt.size()) - found->second->prefilled;
+  };
+  check_step(work, limits_, held);
 }
 
 void CpuEngine::enqueue(const StepWork& work) {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
-#include "cpu/load_weights.h"
+#include "engine/read_tensor.h"
 #include "engine/vector_math.h"
 
 namespace gptj::cpu {

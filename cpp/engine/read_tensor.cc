@@ -1,4 +1,4 @@
-#include "cpu/load_weights.h"
+#include "engine/read_tensor.h"
 
 #include <algorithm>
 #include <bit>
@@ -8,7 +8,7 @@
 #include "engine/vector_math.h"
 #include "gptj/error.h"
 
-namespace gptj::cpu {
+namespace gptj {
 namespace {
 
 std::string to_text(std::span<const std::int64_t> shape) {
@@ -72,7 +72,7 @@ std::vector<float> read_tensor(const WeightStore& weights, const std::string& na
       break;
   }
   throw Error(ErrorKind::kModel,
-              "tensor `" + name + "` has a quantised type; the CPU engine reads f32, f16 and bf16");
+              "tensor `" + name + "` has a quantised type; engines read f32, f16 and bf16");
 }
 
-}  // namespace gptj::cpu
+}  // namespace gptj

@@ -1,4 +1,4 @@
-#include "cpu/load_weights.h"
+#include "engine/read_tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -21,8 +21,6 @@
 
 namespace gptj::testing {
 namespace {
-
-using cpu::read_tensor;
 
 // Tensors as bytes of any type, which start at an odd offset, as checkpoints promise no alignment.
 class ByteWeights final : public WeightStore {
