@@ -113,6 +113,10 @@ pub mod ffi {
         kv_block_size: i32,
         /// Longest prompt that will be asked for, in tokens.
         max_prompt_tokens: i32,
+        /// Say on stderr how memory is divided.
+        verbose: bool,
+        /// GPU engines; not 0: weights are drawn from it, the checkpoint is not read.
+        synthetic_seed: u64,
         /// Time that the fake engine spends in a step, in microseconds, whatever the work.
         fake_step_us: i32,
         /// Seed of what the fake engine answers.

@@ -3,8 +3,8 @@
 pub mod cnn_eval;
 pub mod npy;
 pub mod prepared;
-
 pub mod prompt;
+pub mod synthetic;
 pub mod tokenize;
 
 pub use cnn_eval::{Dataset, Sample};

@@ -82,6 +82,8 @@ fn generate(setup: &Setup<'_>) -> Vec<Vec<i32>> {
         kv_blocks: 0,
         kv_block_size: 16,
         max_prompt_tokens: i32::try_from(longest).unwrap(),
+        verbose: false,
+        synthetic_seed: 0,
         fake_step_us: 0,
         fake_seed: 0,
         fake_fault: String::new(),

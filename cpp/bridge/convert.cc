@@ -114,6 +114,8 @@ gptj::EngineOptions to_core(const EngineSettings& settings) {
   options.kv_blocks = settings.kv_blocks;
   options.kv_block_size = settings.kv_block_size;
   options.max_prompt_tokens = settings.max_prompt_tokens;
+  options.verbose = settings.verbose;
+  options.synthetic_seed = settings.synthetic_seed;
   options.fake_step_us = settings.fake_step_us;
   options.fake_seed = settings.fake_seed;
   options.fake_fault = std::string(settings.fake_fault);

@@ -13,6 +13,20 @@ pub struct Wanted {
     pub workload: Option<String>,
 }
 
+impl Assets {
+    /// Weights and prompts that are drawn rather than read.
+    pub fn synthetic() -> Self {
+        Self {
+            model_path: PathBuf::from("synthetic"),
+            dataset_path: PathBuf::from("synthetic"),
+            workload: "cnn_dailymail".to_owned(),
+            reason: "synthetic".to_owned(),
+            not_for_submission: Some("synthetic weights and lengths".to_owned()),
+            notice: None,
+        }
+    }
+}
+
 /// What a run will use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assets {

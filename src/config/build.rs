@@ -119,6 +119,11 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
             .filter(|dir| !dir.is_empty())
             .map(PathBuf::from)
             .collect(),
+        verbose: settings.flag("verbose")?,
+        synthetic_seed: match settings.flag("synthetic")? {
+            true => settings.integer("synthetic_seed")?,
+            false => 0,
+        },
         fake: FakeEngineConfig {
             step_us: settings.small("fake_step_us")?,
             seed: settings.integer("fake_seed")?,

@@ -14,6 +14,7 @@ pub fn contradictions(settings: &Settings, target: &Target<'_>) -> Result<(), Fa
     limits(settings)?;
     engine(settings)?;
     scheduler(settings)?;
+    synthetic(settings, target)?;
     if settings.integer("accuracy_samples")? > 0 && settings.text("test_mode")? != "AccuracyOnly" {
         return Err(clash(settings, "accuracy_samples", "test_mode")?
             .hint("a part of the data set is enough for --test_mode=AccuracyOnly only"));
@@ -25,6 +26,38 @@ pub fn contradictions(settings: &Settings, target: &Target<'_>) -> Result<(), Fa
         ))
         .because(&target.assets.reason)
         .hint("give its folder with --model_path, or leave out --workload to run gptj-mini"));
+    }
+    Ok(())
+}
+
+fn synthetic(settings: &Settings, target: &Target<'_>) -> Result<(), Failure> {
+    if !settings.flag("synthetic")? {
+        if settings.is_typed("synthetic_seed") {
+            return Err(clash(settings, "synthetic_seed", "synthetic")?.hint("add --synthetic"));
+        }
+        return Ok(());
+    }
+    for name in ["model_path", "dataset_path"] {
+        if settings.is_typed(name) {
+            return Err(clash(settings, name, "synthetic")?
+                .because("a synthetic run reads neither a model nor a data set")
+                .hint("give one of them"));
+        }
+    }
+    if target.workload != "cnn_dailymail" {
+        return Err(clash(settings, "workload", "synthetic")?
+            .because("only cnn_dailymail has a table of lengths")
+            .hint("leave out --workload, or --synthetic"));
+    }
+    if settings.text("test_mode")? != "PerformanceOnly" {
+        return Err(clash(settings, "test_mode", "synthetic")?
+            .because("answers of weights that are drawn have no accuracy")
+            .hint("leave out --test_mode, or --synthetic"));
+    }
+    if settings.text("engine")? == "cpu" {
+        return Err(clash(settings, "engine", "synthetic")?
+            .because("weights are drawn on a GPU")
+            .hint("use --engine=cuda on a machine with a GPU"));
     }
     Ok(())
 }

@@ -89,7 +89,10 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
     let mut chosen = Settings::defaults()?;
     put_user_on_top(&mut chosen, &user, request, &[])?;
     let selection = Selection::from_settings(&chosen)?;
-    let assets = (around.locate)(&wanted(&chosen)?)?;
+    let assets = match chosen.flag("synthetic")? {
+        true => Assets::synthetic(),
+        false => (around.locate)(&wanted(&chosen)?)?,
+    };
     let workload = match chosen.is_auto("workload")? {
         true => assets.workload.clone(),
         false => chosen.text("workload")?.to_owned(),

@@ -158,6 +158,10 @@ pub struct EngineConfig {
     pub max_prompt_tokens: u32,
     /// Folders that are searched for an engine's library.
     pub library_dirs: Vec<PathBuf>,
+    /// Say how memory is divided.
+    pub verbose: bool,
+    /// Weights, prompts and lengths are drawn from this; 0: they are real.
+    pub synthetic_seed: u64,
     /// Settings of the fake engine.
     pub fake: FakeEngineConfig,
 }

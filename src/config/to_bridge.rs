@@ -85,6 +85,8 @@ impl EngineConfig {
             kv_blocks: int(self.kv_blocks),
             kv_block_size: int(self.kv_block_size),
             max_prompt_tokens: int(self.max_prompt_tokens),
+            verbose: self.verbose,
+            synthetic_seed: self.synthetic_seed,
             fake_step_us: int(self.fake.step_us),
             fake_seed: self.fake.seed,
             fake_fault: self.fake.fault.clone(),

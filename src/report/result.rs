@@ -211,8 +211,8 @@ pub struct Inputs {
     pub model: Option<Fingerprint>,
     /// Digest of the data set.
     pub dataset: Fingerprint,
-    /// Digest of the tokenizer.
-    pub tokenizer: Fingerprint,
+    /// Digest of the tokenizer; absent in synthetic runs.
+    pub tokenizer: Option<Fingerprint>,
     /// Samples in the run's set.
     pub samples: u64,
     /// Tokens of all prompts.

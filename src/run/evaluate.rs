@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::folder::{accuracy_log, loadgen_file};
-use super::inputs::Loaded;
+use super::inputs::{Loaded, Texts};
 use crate::accuracy::log::{LogFormat, TokenType};
 use crate::accuracy::thresholds::{self, AccuracyReference, Verdict};
 use crate::accuracy::{EvaluationInput, evaluate, log, report};
@@ -97,7 +97,7 @@ impl Keys<'_> {
 }
 
 /// Scores the answers of an accuracy run and writes accuracy.txt.
-pub fn score(config: &ResolvedConfig, loaded: &Loaded) -> Result<Accuracy, Failure> {
+pub fn score(config: &ResolvedConfig, loaded: &Loaded, texts: &Texts) -> Result<Accuracy, Failure> {
     let folder = config.test_dir();
     let path = accuracy_log(&folder, &config.loadgen.log.suffix);
     let format = LogFormat {
@@ -112,8 +112,8 @@ pub fn score(config: &ResolvedConfig, loaded: &Loaded) -> Result<Accuracy, Failu
     for response in &answers.responses {
         // Below the vocabulary, which is an i32.
         let tokens: Vec<i32> = response.tokens.iter().map(|&token| token as i32).collect();
-        predictions.push(loaded.tokenizer.decode(&tokens)?);
-        references.push(loaded.dataset.samples[response.sample].output.clone());
+        predictions.push(texts.tokenizer.decode(&tokens)?);
+        references.push(texts.dataset.samples[response.sample].output.clone());
     }
     let scores = evaluate(EvaluationInput {
         predictions: &predictions,

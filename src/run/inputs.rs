@@ -5,35 +5,60 @@ use cxx::UniquePtr;
 use crate::bridge::{EngineError, ffi};
 use crate::config::{EngineKind, ResolvedConfig};
 use crate::dataset::prepared::cache_folder;
+use crate::dataset::synthetic::{self, SyntheticSamples};
 use crate::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, prepare};
 use crate::error::Failure;
-use crate::model::{Checkpoint, ModelConfig, check_tensors, fingerprint};
+use crate::model::{Checkpoint, Fingerprint, ModelConfig, check_tensors, fingerprint};
 use crate::report::result::{EngineInstance, Inputs};
 use crate::scratch::{Kind, Places};
 
-/// What a test reads.
+/// What a test reads, or draws.
 pub struct Loaded {
     /// The model's configuration.
     pub model: ModelConfig,
-    /// Its weights, mapped; empty for an engine without weights.
+    /// Its weights, mapped; empty for an engine without weights, or with drawn ones.
     pub checkpoint: Checkpoint,
-    /// Its tokenizer.
+    /// How many samples the test uses.
+    pub samples: usize,
+    /// Where they come from.
+    pub source: SampleSource,
+}
+
+/// Where samples come from.
+pub enum SampleSource {
+    /// A data set.
+    Texts(Box<Texts>),
+    /// A table of lengths and a seed.
+    Synthetic(SyntheticSamples),
+}
+
+/// A data set and its tokens.
+pub struct Texts {
+    /// The model's tokenizer.
     pub tokenizer: TextTokenizer,
     /// The data set.
     pub dataset: Dataset,
-    /// Tokenised prompts of the first `samples` samples.
+    /// Tokenised prompts of the whole data set.
     pub prepared: Prepared,
-    /// How many samples the test uses.
-    pub samples: usize,
     /// A line for people: the files could not be kept.
     pub notice: Option<String>,
 }
 
-/// Reads and checks model and data set.
+/// Reads and checks model and data set, or draws what is synthetic.
 pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
-    let places = Places::of_this_process()
-        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
+    let seed = config.engine.synthetic_seed;
+    if seed != 0 {
+        let model = ModelConfig::six_b();
+        let count = usize::try_from(config.loadgen.performance_sample_count).unwrap_or(usize::MAX);
+        return Ok(Loaded {
+            source: SampleSource::Synthetic(synthetic::draw(count, seed, &model)),
+            model,
+            checkpoint: Checkpoint::empty(),
+            samples: count,
+        });
+    }
     let model = ModelConfig::read(&config.paths.model)?;
+    // Before the weights: a tokenizer of another model is told as such.
     let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
     let checkpoint = match config.engine.engine {
         EngineKind::Fake => Checkpoint::empty(),
@@ -43,13 +68,34 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
             checkpoint
         }
     };
+    let texts = texts(config, &model, tokenizer)?;
+    let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
+    let samples = match asked {
+        0 => texts.prepared.len(),
+        asked => asked.min(texts.prepared.len()),
+    };
+    Ok(Loaded {
+        model,
+        checkpoint,
+        samples,
+        source: SampleSource::Texts(Box::new(texts)),
+    })
+}
+
+fn texts(
+    config: &ResolvedConfig,
+    model: &ModelConfig,
+    tokenizer: TextTokenizer,
+) -> Result<Texts, Failure> {
+    let places = Places::of_this_process()
+        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     let dataset = Dataset::read(&config.paths.dataset)?;
     let preprocessed = places.folder(Kind::PreprocessedData);
     let folder = cache_folder(&preprocessed, &config.run.workload, &dataset.fingerprint);
     let request = Request {
         dataset: &dataset,
         tokenizer: &tokenizer,
-        model: &model,
+        model,
         limits: PromptLimits {
             max_prompt_tokens: config.engine.max_prompt_tokens,
             max_new_tokens: config.generation.max_new_tokens,
@@ -68,18 +114,10 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
         )),
         _ => None,
     };
-    let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
-    let samples = match asked {
-        0 => prepared.len(),
-        asked => asked.min(prepared.len()),
-    };
-    Ok(Loaded {
-        model,
-        checkpoint,
+    Ok(Texts {
         tokenizer,
         dataset,
         prepared,
-        samples,
         notice,
     })
 }
@@ -87,6 +125,24 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
 impl Loaded {
     /// What identifies it in results.
     pub fn describe(&self, config: &ResolvedConfig) -> Result<Inputs, Failure> {
+        let texts = match &self.source {
+            SampleSource::Texts(texts) => texts,
+            SampleSource::Synthetic(samples) => {
+                let bytes: Vec<u8> = samples
+                    .tokens
+                    .iter()
+                    .flat_map(|token| token.to_le_bytes())
+                    .collect();
+                return Ok(Inputs {
+                    model: None,
+                    dataset: Fingerprint::of_bytes(&bytes),
+                    tokenizer: None,
+                    samples: self.samples as u64,
+                    prompt_tokens: samples.tokens.len() as u64,
+                    truncated: 0,
+                });
+            }
+        };
         let model = match config.engine.engine {
             EngineKind::Fake => None,
             _ => Some(fingerprint::of_model(
@@ -97,20 +153,30 @@ impl Loaded {
         };
         Ok(Inputs {
             model,
-            dataset: self.dataset.fingerprint.clone(),
-            tokenizer: self.tokenizer.fingerprint().clone(),
+            dataset: texts.dataset.fingerprint.clone(),
+            tokenizer: Some(texts.tokenizer.fingerprint().clone()),
             samples: self.samples as u64,
-            prompt_tokens: self.prepared.offsets[self.samples],
-            truncated: self.prepared.truncated,
+            prompt_tokens: texts.prepared.offsets[self.samples],
+            truncated: texts.prepared.truncated,
         })
     }
 
     /// The samples as LoadGen's library hands them out.
     pub fn sample_set(&self) -> Result<UniquePtr<ffi::SampleSet>, Failure> {
-        let offsets = &self.prepared.offsets[..=self.samples];
-        // Offsets count elements of a Vec, so they fit.
-        let tokens = &self.prepared.tokens[..offsets[self.samples] as usize];
-        ffi::new_sample_set(tokens, offsets, &[], &[]).map_err(failed)
+        let set = match &self.source {
+            SampleSource::Texts(texts) => {
+                let offsets = &texts.prepared.offsets[..=self.samples];
+                // Offsets count elements of a Vec, so they fit.
+                let tokens = &texts.prepared.tokens[..offsets[self.samples] as usize];
+                ffi::new_sample_set(tokens, offsets, &[], &[])
+            }
+            // Weights that are drawn end no answer by themselves: the least is the most.
+            SampleSource::Synthetic(samples) => {
+                let answers = &samples.answer_tokens;
+                ffi::new_sample_set(&samples.tokens, &samples.offsets, answers, answers)
+            }
+        };
+        set.map_err(failed)
     }
 
     /// Creates every engine that the configuration asks for.

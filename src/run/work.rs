@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use cxx::SharedPtr;
 
 use super::evaluate;
-use super::inputs::{self, failed};
+use super::inputs::{self, SampleSource, failed};
 use super::protocol::TestSpec;
 use super::rates::{self, Need};
 use crate::bridge::ffi;
@@ -67,8 +67,11 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result<(), Failure> {
     let config = &spec.config;
     let loaded = inputs::load(config)?;
-    if let (Some(notice), false) = (&loaded.notice, config.report.quiet) {
-        eprintln!("note: {notice}");
+    if let (SampleSource::Texts(texts), false) = (&loaded.source, config.report.quiet) {
+        texts
+            .notice
+            .iter()
+            .for_each(|notice| eprintln!("note: {notice}"));
     }
     result.inputs = Some(loaded.describe(config)?);
     let samples = loaded.sample_set()?;
@@ -111,7 +114,9 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     });
     if config.run.test_mode != TestMode::PerformanceOnly {
         shared.enter(Stage::Scoring);
-        result.accuracy = Some(evaluate::score(config, &loaded)?);
+        if let SampleSource::Texts(texts) = &loaded.source {
+            result.accuracy = Some(evaluate::score(config, &loaded, texts)?);
+        }
     }
     if config.run.test_mode != TestMode::AccuracyOnly {
         result.performance = Some(evaluate::performance(&log, config, &outcome)?);
