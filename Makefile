@@ -10,11 +10,11 @@ JOBS ?= $(shell nproc)
 export JOBS
 
 harness := target/release/run_harness
-cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/cpp/*.cc' 'tests/cpp/*.h')
+cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.cc' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
 .PHONY: help tools run build generate_engines run_harness link_dirs preprocess_data clean \
-        test test_rust test_cpp test_asan test_tsan lint check_format format bench
+        test test_rust test_cpp test_asan test_tsan test_cuda lint check_format format bench
 
 help: ## Show this list
 	@awk -F ':.* ## ' '/^[a-z_]+:.* ## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ clean: ## Remove what was built; data, models, logs and fetched packages stay
 	@$(CARGO) clean
 
 # Quick checks first: a slip of the pen is told within a minute.
-test: check_format lint test_rust test_cpp test_asan test_tsan ## Everything that can be tested without a GPU
+test: check_format lint test_rust test_cpp test_asan test_tsan test_cuda ## Everything that can be tested without a GPU
 	@echo "all tests passed"
 
 test_rust: tools ## Unit and integration tests of the Rust side
@@ -63,6 +63,9 @@ test_asan: tools ## The C++ suites under AddressSanitizer and UndefinedBehaviorS
 
 test_tsan: tools ## The harness's C++ suites under ThreadSanitizer
 	@tests/cpp/run tsan
+
+test_cuda: tools ## Compile everything for GPUs, and run its suites where there is one
+	@tests/cpp/run cuda
 
 lint: tools ## Clippy, warnings are errors
 	@$(CARGO) clippy --version >/dev/null 2>&1 || \

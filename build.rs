@@ -28,10 +28,10 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<()> {
-    accelerators::check()?;
+    let toolkits = accelerators::locate()?;
     let packages = third_party::locate()?;
     // The bridge comes first on the linker's command line: it calls into the native libraries.
     bridge::build(&packages)?;
-    native::build(&packages)?;
+    native::build(&packages, &toolkits)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! CUDA and TensorRT: what was asked for, and what is on this machine.
 //!
-//! `GPTJ_WITH_CUDA` and `GPTJ_WITH_TENSORRT` are `auto` (the default), `1` or `0`. This version has the CPU engine
-//! alone, so `auto` builds without them, and `1` is an error that says what is missing: the toolkit or the engine.
+//! `GPTJ_WITH_CUDA` and `GPTJ_WITH_TENSORRT` are `auto` (the default), `1` or `0`. With `auto` an engine is built if its
+//! toolkit is found, which is said once; `1` is an error that says what is missing: the toolkit or the engine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -44,30 +44,40 @@ const ACCELERATORS: [Accelerator; 2] = [
     },
 ];
 
-/// Checks what was asked for against what can be built.
-pub fn check() -> Result<()> {
-    for accelerator in &ACCELERATORS {
-        accelerator.check()?;
-    }
-    Ok(())
+/// Toolkits to build engines with.
+pub struct Toolkits {
+    /// Root of the CUDA toolkit.
+    pub cuda: Option<PathBuf>,
+}
+
+/// Finds what was asked for, and what is there.
+pub fn locate() -> Result<Toolkits> {
+    let [cuda, tensorrt] = &ACCELERATORS;
+    tensorrt.locate()?;
+    Ok(Toolkits {
+        cuda: cuda.locate()?,
+    })
 }
 
 impl Accelerator {
-    fn check(&self) -> Result<()> {
+    /// Where its toolkit is, if its engine is to be built.
+    fn locate(&self) -> Result<Option<PathBuf>> {
         println!("cargo:rerun-if-env-changed={}", self.option);
-        let wanted = std::env::var(self.option).unwrap_or_default();
-        match wanted.as_str() {
-            "" | "auto" | "0" => return Ok(()),
-            "1" => {}
-            other => bail!("{} is {other:?}; it takes auto, 1 or 0", self.option),
-        }
         for variable in self.variables {
             println!("cargo:rerun-if-env-changed={variable}");
         }
+        let wanted = std::env::var(self.option).unwrap_or_default();
+        let must = match wanted.as_str() {
+            "" | "auto" => false,
+            "1" => true,
+            "0" => return Ok(None),
+            other => bail!("{} is {other:?}; it takes auto, 1 or 0", self.option),
+        };
+        let has_engine = Path::new(self.sources).is_file();
         let tried = self.places();
         let found = tried.iter().find(|place| self.is_in(place));
         ensure!(
-            found.is_some(),
+            found.is_some() || !must,
             "{} is 1, but {} was not found; looked for {} in: {}. Set {} to where it is, or {}=0",
             self.option,
             self.name,
@@ -77,7 +87,7 @@ impl Accelerator {
             self.option
         );
         ensure!(
-            Path::new(self.sources).is_file(),
+            has_engine || !must,
             "{} is 1 and {} is in {}, but this version has no {} engine ({} does not exist); leave {} out",
             self.option,
             self.name,
@@ -86,7 +96,18 @@ impl Accelerator {
             self.sources,
             self.option
         );
-        Ok(())
+        let Some(found) = found.filter(|_| has_engine) else {
+            return Ok(None);
+        };
+        if !must {
+            println!(
+                "cargo:warning=building the {} engine with {}; {}=0 leaves it out",
+                self.name,
+                found.display(),
+                self.option
+            );
+        }
+        Ok(Some(found.clone()))
     }
 
     /// Every folder that may hold it, by preference.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::accelerators::Toolkits;
 use crate::third_party::Packages;
 
 /// oneDNN's libraries as `third_party/fetch` leaves them, from the repository's root.
 const PINNED_LIBRARIES: &str = "third_party/installed/onednn/lib";
 
 /// Builds the static libraries and tells cargo how to link them.
-pub fn build(packages: &Packages) -> Result<()> {
+pub fn build(packages: &Packages, toolkits: &Toolkits) -> Result<()> {
     println!("cargo:rerun-if-changed=cpp");
     let mut config = cmake::Config::new("cpp");
     config
@@ -18,6 +19,10 @@ pub fn build(packages: &Packages) -> Result<()> {
         .define("GPTJ_BUILD_TESTS", "OFF")
         .define("LOADGEN_SOURCE_DIR", &packages.loadgen)
         .define("DNNL_ROOT", &packages.onednn);
+    match &toolkits.cuda {
+        Some(root) => config.define("GPTJ_WITH_CUDA", "ON").define("CUDA_ROOT", root),
+        None => config.define("GPTJ_WITH_CUDA", "OFF"),
+    };
     // One build folder for each generator: CMake refuses a folder that another one has configured.
     let out = PathBuf::from(std::env::var("OUT_DIR").context("cargo sets OUT_DIR")?);
     match &packages.ninja {
@@ -33,6 +38,9 @@ pub fn build(packages: &Packages) -> Result<()> {
     }
     let installed = config.build();
 
+    if toolkits.cuda.is_some() {
+        put_beside_program(&installed.join("lib/libgptj_cuda.so"), &out)?;
+    }
     println!("cargo:rustc-link-search=native={}/lib", installed.display());
     println!("cargo:rustc-link-lib=static=gptj_native");
     println!("cargo:rustc-link-lib=static=mlperf_loadgen");
@@ -52,6 +60,22 @@ pub fn build(packages: &Packages) -> Result<()> {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
     Ok(())
+}
+
+/// Engine libraries are opened at run time, from the folder of the program. Cargo has no word for that folder; it is the
+/// one above `build/PACKAGE-HASH/out`.
+fn put_beside_program(library: &Path, out: &Path) -> Result<()> {
+    let folder = out
+        .ancestors()
+        .nth(3)
+        .with_context(|| format!("OUT_DIR is {}, with nothing above it", out.display()))?;
+    let name = library.file_name().context("a library has a name")?;
+    // Another file under the same name: a program that runs keeps the one that it opened.
+    let copy = folder.join(name);
+    let fresh = folder.join(format!(".{}.new", name.to_string_lossy()));
+    std::fs::copy(library, &fresh)
+        .and_then(|_| std::fs::rename(&fresh, &copy))
+        .with_context(|| format!("cannot put {} into {}", library.display(), folder.display()))
 }
 
 /// Cargo's profile decides: the C++ of an unoptimised build stays debuggable.

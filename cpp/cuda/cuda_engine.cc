@@ -1,0 +1,334 @@
+#include "cuda/cuda_engine.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "cuda/device.h"
+#include "cuda/memory_plan.h"
+#include "cuda/network.h"
+#include "engine/step_check.h"
+#include "gptj/error.h"
+
+namespace gptj::cuda {
+namespace {
+
+// The host prepares the next step while the GPU computes the last one.
+constexpr std::int32_t kStepsInFlight = 2;
+
+// A request between its admission and the collection of its last step.
+struct Request {
+  RequestId id = 0;
+  std::int32_t slot = 0;
+  std::vector<TokenId> prompt;  // freed once it was given to the GPU
+  std::int32_t prompt_tokens = 0;
+  std::int32_t prefilled = 0;
+  std::int32_t max_new_tokens = 0;
+  std::int32_t searched = 0;         // steps of its beam search that are enqueued
+  std::vector<std::int32_t> blocks;  // of the prompt, then of the generated tokens
+  std::int32_t prompt_blocks = 0;
+
+  bool decoding() const { return prefilled == prompt_tokens; }
+  // The search ends with its last token at the latest, whether or not the host knows yet.
+  bool is_exhausted() const { return searched >= max_new_tokens; }
+};
+
+// A step that was enqueued and not collected.
+struct Pending {
+  std::size_t buffer = 0;
+  std::vector<RequestId> owners;  // of the logit items
+  std::int32_t prompt_tokens = 0;
+  std::int32_t decode_rows = 0;
+  std::uint64_t number = 0;
+};
+
+// Where the results of a step come back to, and what its upload is packed into.
+struct StepBuffer {
+  StepBuffer(std::size_t upload_bytes, std::size_t requests, std::size_t max_new_tokens)
+      : upload(upload_bytes),
+        results(requests * sizeof(StepResult)),
+        tokens(requests * max_new_tokens * sizeof(std::int32_t)) {}
+
+  StepUpload upload;
+  PinnedBuffer results;
+  PinnedBuffer tokens;
+  Event done;
+};
+
+class CudaEngine final : public Engine {
+ public:
+  CudaEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
+             const WeightStore& weights);
+  ~CudaEngine() override { (void)cudaSetDevice(device_); }
+
+  const std::string& name() const override { return name_; }
+  const EngineLimits& limits() const override { return limits_; }
+  void enqueue(const StepWork& work) override;
+  void collect(StepOutcome& outcome) override;
+
+ private:
+  void check(const StepWork& work) const;
+  void admit_request(const NewRequest& request);
+  void add_decode_rows(Request& request);
+  void add_chunk(Request& request, std::int32_t count);
+  void add_logits(Request& request, std::int32_t first_row, std::int32_t rows);
+  std::int32_t cache_row(const Request& request, std::int32_t first_block, std::int32_t row) const;
+  void finish(RequestId id, const StepResult& result, const std::int32_t* tokens, StepOutcome& outcome);
+  [[noreturn]] void fail(const Pending& pending, RequestId id, const StepResult& result);
+
+  std::int32_t device_;
+  EngineLimits limits_;
+  ModelConfig model_;
+  std::string name_;
+  std::int32_t table_stride_ = 0;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Network> network_;
+  std::vector<std::unique_ptr<StepBuffer>> buffers_;
+
+  std::unordered_map<RequestId, Request> requests_;
+  std::vector<RequestId> order_;  // of admission
+  std::vector<std::int32_t> free_slots_;
+  std::vector<std::int32_t> free_blocks_;
+
+  StepPlan plan_;
+  Pending building_;
+  std::deque<Pending> pending_;
+  std::uint64_t steps_ = 0;
+  bool failed_ = false;
+};
+
+CudaEngine::CudaEngine(const EngineOptions& options, const ModelConfig& model,
+                       const GenerationConfig& generation, const WeightStore& weights)
+    : device_(options.device), model_(model) {
+  const ElementType type = use_device(device_, options.precision);
+  check_shape(model, generation, options);
+  NetworkShape shape;
+  shape.model = model;
+  shape.generation = generation;
+  shape.limits = limits_for(options, model, generation);
+  shape.limits.kv_blocks = options.kv_blocks;
+  shape.limits.max_steps_in_flight = kStepsInFlight;
+  shape.type = type;
+  table_stride_ = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
+  shape.table_stride = table_stride_;
+  const MemoryPlan plan = plan_memory(shape, device_);
+  limits_ = shape.limits;
+  name_ =
+      "cuda (" + std::string(type == ElementType::kF16 ? "fp16" : "fp8") + ", " + device_name(device_) + ")";
+  if (options.verbose) {
+    std::fprintf(stderr, "GPU %d: %s\n", device_, plan.to_text().c_str());
+  }
+
+  stream_ = std::make_unique<Stream>();
+  auto loaded = std::make_unique<ModelWeights>(
+      model, weights, WeightOptions{.type = type, .synthetic_seed = options.synthetic_seed}, stream_->get());
+  network_ = std::make_unique<Network>(shape, std::move(loaded));
+  network_->tune(stream_->get());
+  const std::size_t upload =
+      StepUpload::bytes_for(limits_.max_tokens_per_step, limits_.max_requests, table_stride_);
+  for (std::int32_t i = 0; i < kStepsInFlight; ++i) {
+    buffers_.push_back(std::make_unique<StepBuffer>(upload, static_cast<std::size_t>(limits_.max_requests),
+                                                    static_cast<std::size_t>(limits_.max_new_tokens)));
+  }
+  for (std::int32_t slot = limits_.max_requests; slot-- > 0;) free_slots_.push_back(slot);
+  for (std::int32_t block = limits_.kv_blocks; block-- > 0;) free_blocks_.push_back(block);
+}
+
+void CudaEngine::check(const StepWork& work) const {
+  const auto invalid = [](const std::string& message) { throw Error(ErrorKind::kInvalidArgument, message); };
+  if (failed_) invalid("used after a step had failed; an engine can then only be destroyed");
+  if (pending_.size() >= static_cast<std::size_t>(kStepsInFlight)) {
+    invalid("a step was enqueued while " + std::to_string(kStepsInFlight) + " were not collected");
+  }
+  HeldWork held;
+  held.requests = requests_.size();
+  held.free_blocks = static_cast<std::int32_t>(free_blocks_.size());
+  for (const auto& [id, request] : requests_) held.decoding += request.decoding() ? 1 : 0;
+  held.open_tokens = [this](RequestId id) -> std::optional<std::int32_t> {
+    const auto found = requests_.find(id);
+    if (found == requests_.end()) return std::nullopt;
+    return found->second.prompt_tokens - found->second.prefilled;
+  };
+  check_step(work, limits_, held);
+}
+
+void CudaEngine::enqueue(const StepWork& work) {
+  check(work);
+  failed_ = true;  // until everything is enqueued: half a step cannot be taken back
+  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
+  plan_.clear();
+  building_ = Pending{};
+  building_.number = ++steps_;
+  building_.buffer = static_cast<std::size_t>(steps_ % kStepsInFlight);
+  // Decode rows first: a request whose prompt becomes complete in this step decodes from the next one on.
+  if (work.decode) {
+    for (const RequestId id : order_) {
+      Request& request = requests_.at(id);
+      if (request.decoding() && !request.is_exhausted()) add_decode_rows(request);
+    }
+  }
+  // The longest first: short ones fill the gaps at the end of the kernel.
+  const auto cached = [this](const DecodeItem& item) {
+    return item.prompt_tokens + item.generated * limits_.beam_width;
+  };
+  std::ranges::sort(plan_.decoding, std::ranges::greater(), cached);
+  for (const NewRequest& request : work.admitted) admit_request(request);
+  for (const PromptChunk& chunk : work.chunks) add_chunk(requests_.at(chunk.id), chunk.count);
+
+  StepBuffer& buffer = *buffers_[building_.buffer];
+  if (plan_.rows() > 0) {
+    const StepInputs inputs = buffer.upload.upload(plan_, stream_->get());
+    network_->forward(inputs, stream_->get());
+    if (inputs.logit_count > 0) {
+      const auto count = static_cast<std::size_t>(inputs.logit_count);
+      GPTJ_CUDA_CHECK(cudaMemcpyAsync(buffer.results.as<>(), network_->results(), count * sizeof(StepResult),
+                                      cudaMemcpyDeviceToHost, stream_->get()));
+      GPTJ_CUDA_CHECK(
+          cudaMemcpyAsync(buffer.tokens.as<>(), network_->result_tokens(),
+                          count * static_cast<std::size_t>(limits_.max_new_tokens) * sizeof(std::int32_t),
+                          cudaMemcpyDeviceToHost, stream_->get()));
+    }
+  }
+  GPTJ_CUDA_CHECK(cudaEventRecord(buffer.done.get(), stream_->get()));
+  pending_.push_back(std::move(building_));
+  failed_ = false;
+}
+
+void CudaEngine::admit_request(const NewRequest& incoming) {
+  Request request;
+  request.id = incoming.id;
+  request.slot = free_slots_.back();
+  free_slots_.pop_back();
+  request.prompt.assign(incoming.prompt.begin(), incoming.prompt.end());
+  request.prompt_tokens = static_cast<std::int32_t>(incoming.prompt.size());
+  request.max_new_tokens = incoming.max_new_tokens;
+  const std::int32_t size = limits_.kv_block_size;
+  request.prompt_blocks = (request.prompt_tokens + size - 1) / size;
+  const auto count =
+      static_cast<std::ptrdiff_t>(kv_blocks_for(limits_, request.prompt_tokens, request.max_new_tokens));
+  request.blocks.assign(free_blocks_.end() - count, free_blocks_.end());
+  free_blocks_.resize(free_blocks_.size() - static_cast<std::size_t>(count));
+
+  plan_.admitted.push_back({.slot = request.slot,
+                            .prompt_tokens = request.prompt_tokens,
+                            .min_new_tokens = incoming.min_new_tokens,
+                            .max_new_tokens = incoming.max_new_tokens});
+  plan_.admitted_blocks.insert(plan_.admitted_blocks.end(), request.blocks.begin(), request.blocks.end());
+  plan_.admitted_blocks.resize(plan_.admitted.size() * static_cast<std::size_t>(table_stride_), 0);
+  order_.push_back(request.id);
+  requests_.emplace(request.id, std::move(request));
+}
+
+std::int32_t CudaEngine::cache_row(const Request& request, std::int32_t first_block, std::int32_t row) const {
+  const std::int32_t size = limits_.kv_block_size;
+  return request.blocks[static_cast<std::size_t>(first_block + row / size)] * size + row % size;
+}
+
+void CudaEngine::add_decode_rows(Request& request) {
+  const std::int32_t width = limits_.beam_width;
+  const std::int32_t generated = request.searched - 1;  // generated positions in the cache before this step
+  const std::int32_t first_row = plan_.rows();
+  for (std::int32_t beam = 0; beam < width; ++beam) {
+    plan_.token.push_back(-1 - beam);
+    plan_.slot.push_back(request.slot);
+    plan_.position.push_back(request.prompt_tokens + generated);
+    plan_.cache_row.push_back(cache_row(request, request.prompt_blocks, generated * width + beam));
+  }
+  plan_.decoding.push_back({.slot = request.slot,
+                            .first_row = first_row,
+                            .prompt_tokens = request.prompt_tokens,
+                            .generated = generated + 1});
+  add_logits(request, first_row, width);
+  building_.decode_rows += width;
+}
+
+void CudaEngine::add_chunk(Request& request, std::int32_t count) {
+  const std::int32_t first_row = plan_.rows();
+  plan_.chunks.push_back(
+      {.slot = request.slot, .first_row = first_row, .count = count, .first_position = request.prefilled});
+  for (std::int32_t i = 0; i < count; ++i) {
+    const std::int32_t position = request.prefilled + i;
+    plan_.token.push_back(request.prompt[static_cast<std::size_t>(position)]);
+    plan_.slot.push_back(request.slot);
+    plan_.position.push_back(position);
+    plan_.cache_row.push_back(cache_row(request, 0, position));
+  }
+  request.prefilled += count;
+  building_.prompt_tokens += count;
+  if (request.decoding()) {
+    request.prompt = {};
+    add_logits(request, plan_.rows() - 1, 1);
+  }
+}
+
+void CudaEngine::add_logits(Request& request, std::int32_t first_row, std::int32_t rows) {
+  const auto first = static_cast<std::int32_t>(plan_.logit_rows.size());
+  plan_.logits.push_back({.slot = request.slot, .first_row = first, .rows = rows});
+  for (std::int32_t i = 0; i < rows; ++i) plan_.logit_rows.push_back(first_row + i);
+  building_.owners.push_back(request.id);
+  ++request.searched;
+}
+
+void CudaEngine::collect(StepOutcome& outcome) {
+  if (failed_)
+    throw Error(ErrorKind::kInvalidArgument,
+                "used after a step had failed; an engine can then only be destroyed");
+  if (pending_.empty()) throw Error(ErrorKind::kInvalidArgument, "no step was enqueued");
+  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
+  const Pending pending = std::move(pending_.front());
+  pending_.pop_front();
+  failed_ = true;  // until the step is through
+  outcome.finished.clear();
+  outcome.prompt_tokens = pending.prompt_tokens;
+  outcome.decode_rows = pending.decode_rows;
+  const StepBuffer& buffer = *buffers_[pending.buffer];
+  gptj::cuda::check(cudaEventSynchronize(buffer.done.get()),
+                    "step " + std::to_string(pending.number) + " on GPU " + std::to_string(device_));
+  for (std::size_t i = 0; i < pending.owners.size(); ++i) {
+    const StepResult& result = buffer.results.as<StepResult>()[i];
+    if (result.error_row >= 0) fail(pending, pending.owners[i], result);
+    if (result.finished == 1) {
+      finish(pending.owners[i], result,
+             buffer.tokens.as<std::int32_t>() + i * static_cast<std::size_t>(limits_.max_new_tokens),
+             outcome);
+    }
+  }
+  outcome.kv_blocks_used = limits_.kv_blocks - static_cast<std::int32_t>(free_blocks_.size());
+  failed_ = false;
+}
+
+// A step that is already enqueued may still write the request's rows; whatever is given the blocks next is
+// enqueued behind it on the same stream.
+void CudaEngine::finish(RequestId id, const StepResult& result, const std::int32_t* tokens,
+                        StepOutcome& outcome) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) throw Error(ErrorKind::kInternal, "a request finished twice");
+  Request& request = found->second;
+  outcome.finished.push_back({.id = id, .tokens = {tokens, tokens + result.length}});
+  free_slots_.push_back(request.slot);
+  free_blocks_.insert(free_blocks_.end(), request.blocks.begin(), request.blocks.end());
+  order_.erase(std::ranges::find(order_, id));
+  requests_.erase(found);
+}
+
+void CudaEngine::fail(const Pending& pending, RequestId id, const StepResult& result) {
+  throw Error(ErrorKind::kNumeric,
+              "NaN or infinity among the logits of request " + std::to_string(id) + ", beam row " +
+                  std::to_string(result.error_row) + ", in step " + std::to_string(pending.number) +
+                  " on GPU " + std::to_string(device_) +
+                  "; with fp8, the scales may not fit the model: calibrate it, or use fp16");
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> create_cuda_engine(const EngineOptions& options, const ModelConfig& model,
+                                           const GenerationConfig& generation, const WeightStore& weights) {
+  return std::make_unique<CudaEngine>(options, model, generation, weights);
+}
+
+}  // namespace gptj::cuda

@@ -1,0 +1,91 @@
+// Matrix products through cuBLASLt. All of GPT-J's are out[m, n] = activations[m, k] * weights[n, k]^T, as a
+// PyTorch Linear has them, with what follows fused where the library can.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "cuda/kernels/types.h"
+#include "cuda/memory.h"
+
+namespace gptj::cuda {
+
+enum class Epilogue : std::uint8_t {
+  kNone,
+  kBias,      // + bias[n]
+  kBiasGelu,  // gelu_new(x + bias[n]), the tanh form
+};
+
+enum class OutputType : std::uint8_t { kF16, kF32, kF8E4M3 };
+
+// One of the model's products; m varies from step to step.
+struct GemmShape {
+  std::int64_t n = 0;
+  std::int64_t k = 0;
+  ElementType input = ElementType::kF16;  // of activations and weights alike
+  OutputType output = OutputType::kF16;
+  Epilogue epilogue = Epilogue::kNone;
+  bool accumulate = false;         // out += product, in place: the residual stream
+  std::int64_t input_stride = 0;   // elements between rows of activations; 0: k
+  std::int64_t output_stride = 0;  // elements between rows of out; 0: n
+};
+
+struct GemmOperands {
+  std::int64_t m = 0;
+  const void* activations = nullptr;  // [m, k]
+  const void* weights = nullptr;      // [n, k]
+  const void* bias = nullptr;         // [n], of the output's type, fp16 when that is E4M3
+  void* out = nullptr;                // [m, n]
+  // On the GPU, for E4M3: what a stored element of activations or weights stands for; what the output is
+  // multiplied with before it is stored.
+  const float* activation_scale = nullptr;
+  const float* weight_scale = nullptr;
+  const float* output_scale_inverse = nullptr;
+};
+
+// Plans and runs products on one device and one stream.
+class Gemm {
+ public:
+  Gemm();
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // Bytes of the library's workspace, part of the memory plan.
+  static std::size_t workspace_bytes();
+
+  // Whether the library has an algorithm for it on this GPU.
+  bool supports(const GemmShape& shape, std::int64_t m);
+
+  // Times the library's best guesses for these operands and keeps the fastest; waits for the stream.
+  // Overwrites `out`.
+  void tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
+
+  // Row counts that share a plan are rounded up to the same number; a plan is tuned at it.
+  static std::int64_t bucket_of(std::int64_t m);
+
+  void run(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
+
+ private:
+  struct Plan;
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, ElementType, OutputType, Epilogue, bool,
+                         std::int64_t, std::int64_t>;
+
+  // Null when there is no algorithm.
+  Plan* plan_for(const GemmShape& shape, std::int64_t m);
+  Plan& usable_plan(const GemmShape& shape, std::int64_t m);
+  void launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
+              const GemmOperands& operands, cudaStream_t stream);
+
+  cublasLtHandle_t handle_ = nullptr;
+  DeviceBuffer workspace_;
+  std::map<Key, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace gptj::cuda
