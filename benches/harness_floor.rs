@@ -190,18 +190,13 @@ fn engines(count: usize, generation: &ffi::Generation) -> Result<cxx::UniquePtr<
     let settings = ffi::EngineSettings {
         engine: "fake".to_owned(),
         precision: "f32".to_owned(),
-        library_dirs: Vec::new(),
-        device: 0,
-        threads: 0,
         max_requests: 192,
         max_tokens_per_step: 4096,
-        kv_blocks: 0,
         kv_block_size: 16,
         max_prompt_tokens: 1919,
-        fake_step_us: 0,
         fake_seed: 1,
-        fake_fault: String::new(),
         fake_max_steps_in_flight: 1,
+        ..ffi::EngineSettings::default()
     };
     let mut pool = ffi::new_engine_pool();
     for _ in 0..count {

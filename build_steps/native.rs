@@ -20,7 +20,9 @@ pub fn build(packages: &Packages, toolkits: &Toolkits) -> Result<()> {
         .define("LOADGEN_SOURCE_DIR", &packages.loadgen)
         .define("DNNL_ROOT", &packages.onednn);
     match &toolkits.cuda {
-        Some(root) => config.define("GPTJ_WITH_CUDA", "ON").define("CUDA_ROOT", root),
+        Some(root) => config
+            .define("GPTJ_WITH_CUDA", "ON")
+            .define("CUDA_ROOT", root),
         None => config.define("GPTJ_WITH_CUDA", "OFF"),
     };
     // One build folder for each generator: CMake refuses a folder that another one has configured.

@@ -94,7 +94,7 @@ pub mod ffi {
     }
 
     /// One engine instance. Zero means "derive it" where the comment says so.
-    #[derive(Debug, Clone, PartialEq)]
+    #[derive(Debug, Clone, PartialEq, Default)]
     struct EngineSettings {
         /// `cpu`, `fake`, or the name of a library `libgptj_<name>.so`.
         engine: String,

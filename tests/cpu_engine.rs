@@ -74,20 +74,12 @@ fn generate(setup: &Setup<'_>) -> Vec<Vec<i32>> {
     let settings = ffi::EngineSettings {
         engine: "cpu".to_owned(),
         precision: setup.precision.to_owned(),
-        library_dirs: Vec::new(),
-        device: 0,
         threads: 2,
         max_requests: 7,
         max_tokens_per_step: 150,
-        kv_blocks: 0,
         kv_block_size: 16,
         max_prompt_tokens: i32::try_from(longest).unwrap(),
-        verbose: false,
-        synthetic_seed: 0,
-        fake_step_us: 0,
-        fake_seed: 0,
-        fake_fault: String::new(),
-        fake_max_steps_in_flight: 1,
+        ..ffi::EngineSettings::default()
     };
     let mut pool = ffi::new_engine_pool();
     let shape = ffi::ModelShape::from(&config);

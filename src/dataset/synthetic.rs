@@ -67,6 +67,11 @@ pub fn draw(count: usize, seed: u64, model: &ModelConfig) -> SyntheticSamples {
     samples
 }
 
+/// Lengths of `count` answers alone.
+pub fn answer_lengths(count: usize, seed: u64) -> Vec<i32> {
+    shuffled(count, ANSWER_TOKENS, &mut SplitMix(seed))
+}
+
 /// Lengths at evenly spaced quantiles, in random order.
 fn shuffled(count: usize, table: &[Quantile], random: &mut SplitMix) -> Vec<i32> {
     let mut lengths: Vec<i32> = (0..count)

@@ -7,6 +7,9 @@ use mlperf_gptj::bridge::{EngineError, ffi};
 use mlperf_gptj::dataset::{Dataset, PromptLimits, Request, TextTokenizer, prepare};
 use mlperf_gptj::model::{Checkpoint, ModelConfig};
 
+/// As in `configs/gptj/base.toml`.
+pub const REQUESTS: i32 = 32;
+
 pub struct GptjMini {
     config: ModelConfig,
     checkpoint: Checkpoint,
@@ -18,6 +21,11 @@ pub struct GptjMini {
 impl GptjMini {
     /// The model with the first `count` samples of its evaluation set.
     pub fn open(count: usize) -> Result<Self> {
+        Self::with_answers(count, &[])
+    }
+
+    /// The same, each answer of the length given; with none given, they end by themselves.
+    pub fn with_answers(count: usize, tokens: &[i32]) -> Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/gptj-mini");
         let config = ModelConfig::read(&folder)?;
         let tokenizer = TextTokenizer::open(&folder, &config)?;
@@ -35,7 +43,7 @@ impl GptjMini {
             force: false,
         };
         let prepared = prepare(&request, &|| {})?;
-        let samples = ffi::new_sample_set(&prepared.tokens, &prepared.offsets, &[], &[]);
+        let samples = ffi::new_sample_set(&prepared.tokens, &prepared.offsets, tokens, tokens);
         Ok(Self {
             checkpoint: Checkpoint::open(&folder)?,
             longest: prepared.longest.try_into()?,
@@ -52,34 +60,36 @@ impl GptjMini {
         })
     }
 
-    /// One engine on every core that this process may use.
-    pub fn engine(&self, precision: &str) -> Result<cxx::UniquePtr<ffi::EnginePool>> {
-        let settings = ffi::EngineSettings {
+    /// One engine on every core that this process may use, for so many requests at once.
+    pub fn engine(
+        &self,
+        precision: &str,
+        max_requests: i32,
+    ) -> Result<cxx::UniquePtr<ffi::EnginePool>> {
+        self.create(&ffi::EngineSettings {
             engine: "cpu".to_owned(),
             precision: precision.to_owned(),
-            library_dirs: Vec::new(),
-            device: 0,
-            threads: 0,
-            max_requests: 32,
+            max_requests,
+            ..ffi::EngineSettings::default()
+        })
+    }
+
+    /// An engine of any kind under the limits of real runs.
+    pub fn create(
+        &self,
+        settings: &ffi::EngineSettings,
+    ) -> Result<cxx::UniquePtr<ffi::EnginePool>> {
+        let settings = ffi::EngineSettings {
             max_tokens_per_step: 512,
-            kv_blocks: 0,
             kv_block_size: 16,
             max_prompt_tokens: self.longest,
-            fake_step_us: 0,
-            fake_seed: 0,
-            fake_fault: String::new(),
-            fake_max_steps_in_flight: 1,
+            ..settings.clone()
         };
         let mut pool = ffi::new_engine_pool();
         let shape = ffi::ModelShape::from(&self.config);
-        ffi::add_engine(
-            pool.pin_mut(),
-            &settings,
-            &shape,
-            &self.generation,
-            &self.checkpoint,
-        )
-        .map_err(EngineError::from)?;
+        let (generation, checkpoint) = (&self.generation, &self.checkpoint);
+        ffi::add_engine(pool.pin_mut(), &settings, &shape, generation, checkpoint)
+            .map_err(EngineError::from)?;
         Ok(pool)
     }
 
@@ -90,7 +100,7 @@ impl GptjMini {
             enable_sort: true,
             num_sort_segments: 2,
         };
-        let mut pool = self.engine("f32")?;
+        let mut pool = self.engine("f32", REQUESTS)?;
         let progress = ffi::new_progress();
         let answers = ffi::generate(
             &scheduler,
