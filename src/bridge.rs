@@ -115,6 +115,8 @@ pub mod ffi {
         max_prompt_tokens: i32,
         /// Say on stderr how memory is divided.
         verbose: bool,
+        /// GPU engines: time the parts of every step, and say so on stderr at the end.
+        profile: bool,
         /// GPU engines; not 0: weights are drawn from it, the checkpoint is not read.
         synthetic_seed: u64,
         /// Time that the fake engine spends in a step, in microseconds, whatever the work.

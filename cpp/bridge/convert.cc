@@ -115,6 +115,7 @@ gptj::EngineOptions to_core(const EngineSettings& settings) {
   options.kv_block_size = settings.kv_block_size;
   options.max_prompt_tokens = settings.max_prompt_tokens;
   options.verbose = settings.verbose;
+  options.profile = settings.profile;
   options.synthetic_seed = settings.synthetic_seed;
   options.fake_step_us = settings.fake_step_us;
   options.fake_seed = settings.fake_seed;

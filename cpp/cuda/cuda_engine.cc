@@ -64,7 +64,12 @@ class CudaEngine final : public Engine {
  public:
   CudaEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
              const WeightStore& weights);
-  ~CudaEngine() override { (void)cudaSetDevice(device_); }
+  ~CudaEngine() override {
+    (void)cudaSetDevice(device_);
+    if (!network_) return;
+    const std::string profile = network_->profile_text();
+    if (!profile.empty()) std::fprintf(stderr, "GPU %d: %s", device_, profile.c_str());
+  }
 
   const std::string& name() const override { return name_; }
   const EngineLimits& limits() const override { return limits_; }
@@ -114,6 +119,7 @@ CudaEngine::CudaEngine(const EngineOptions& options, const ModelConfig& model,
   shape.limits.kv_blocks = options.kv_blocks;
   shape.limits.max_steps_in_flight = kStepsInFlight;
   shape.type = type;
+  shape.profile = options.profile;
   table_stride_ = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
   shape.table_stride = table_stride_;
   const MemoryPlan plan = plan_memory(shape, device_);

@@ -140,8 +140,7 @@ std::int64_t Gemm::bucket_of(std::int64_t m) {
 }
 
 Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
-  const std::int64_t rounded = bucket_of(m);
-  const Key key{rounded,
+  const Key key{m,
                 shape.n,
                 shape.k,
                 shape.input,
@@ -151,7 +150,7 @@ Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
                 shape.input_stride,
                 shape.output_stride};
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second.get();
-  auto fresh = std::make_unique<Plan>(shape, rounded);
+  auto fresh = std::make_unique<Plan>(shape, m);
   // The library only looks at whether these are there.
   static const float kAny = 1.0F;
   const void* any = &kAny;
@@ -171,6 +170,12 @@ Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
   check_lt(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                 &workspace, sizeof workspace),
            "cublasLtMatmulPreferenceSetAttribute");
+  // No sums that are split over several blocks and added up afterwards: a row's result must not depend on how
+  // many rows there are beside it.
+  const std::uint32_t unsplit = CUBLASLT_REDUCTION_SCHEME_NONE;
+  check_lt(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                &unsplit, sizeof unsplit),
+           "cublasLtMatmulPreferenceSetAttribute");
   std::array<cublasLtMatmulHeuristicResult_t, kGuesses> found{};
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -178,7 +183,7 @@ Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
       fresh->out.get(), preference, kGuesses, found.data(), &count);
   std::unique_ptr<Plan>& plan = plans_[key];
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return nullptr;
-  check_lt(status, "the search for an algorithm for " + to_text(shape, rounded));
+  check_lt(status, "the search for an algorithm for " + to_text(shape, m));
   for (int i = 0; i < count; ++i) {
     const cublasLtMatmulHeuristicResult_t& guess = found[static_cast<std::size_t>(i)];
     if (guess.state == CUBLAS_STATUS_SUCCESS) fresh->guesses.push_back(guess.algo);
@@ -190,21 +195,17 @@ Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
 }
 
 bool Gemm::supports(const GemmShape& shape, std::int64_t m) {
-  return m == 0 || plan_for(shape, m) != nullptr;
+  return m == 0 || plan_for(shape, bucket_of(m)) != nullptr;
 }
 
-Gemm::Plan& Gemm::usable_plan(const GemmShape& shape, std::int64_t m) {
-  if (Plan* plan = plan_for(shape, m)) return *plan;
-  throw Error(ErrorKind::kUnsupported, "cuBLASLt has no algorithm for " + to_text(shape, m) + " on this GPU");
-}
-
-void Gemm::launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
-                  const GemmOperands& operands, cudaStream_t stream) {
+bool Gemm::try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
+                      const GemmOperands& operands, cudaStream_t stream) {
   plan.activations.set_columns(operands.m);
   plan.source.set_columns(operands.m);
   plan.out.set_columns(operands.m);
-  if (shape.epilogue != Epilogue::kNone)
+  if (shape.epilogue != Epilogue::kNone) {
     plan.description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  }
   if (shape.input == ElementType::kF8E4M3) {
     plan.description.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, operands.weight_scale);
     plan.description.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, operands.activation_scale);
@@ -215,35 +216,47 @@ void Gemm::launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmS
   const float one = 1.0F;
   const float add = shape.accumulate ? 1.0F : 0.0F;
   const void* source = shape.accumulate ? operands.out : nullptr;
-  check_lt(
+  const cublasStatus_t status =
       cublasLtMatmul(handle_, plan.description.get(), &one, operands.weights, plan.weights.get(),
                      operands.activations, plan.activations.get(), &add, source, plan.source.get(),
-                     operands.out, plan.out.get(), &algorithm, workspace_.as<>(), kWorkspaceBytes, stream),
-      to_text(shape, operands.m));
+                     operands.out, plan.out.get(), &algorithm, workspace_.as<>(), kWorkspaceBytes, stream);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+  check_lt(status, to_text(shape, operands.m));
+  return true;
 }
 
 void Gemm::run(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream) {
   if (operands.m == 0) return;
-  Plan& plan = usable_plan(shape, operands.m);
-  launch(plan, plan.algorithm, shape, operands, stream);
+  Plan* plan = plan_for(shape, bucket_of(operands.m));
+  if (plan != nullptr && try_launch(*plan, plan->algorithm, shape, operands, stream)) return;
+  // What is best for the rounded count may not run on the true one, mostly where there are very few rows.
+  plan = plan_for(shape, operands.m);
+  if (plan != nullptr) {
+    for (const cublasLtMatmulAlgo_t& guess : plan->guesses) {
+      if (try_launch(*plan, guess, shape, operands, stream)) return;
+    }
+  }
+  throw Error(ErrorKind::kUnsupported,
+              "cuBLASLt has no algorithm for " + to_text(shape, operands.m) + " on this GPU");
 }
 
 void Gemm::tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream) {
-  Plan& plan = usable_plan(shape, operands.m);
+  Plan* const plan = plan_for(shape, bucket_of(operands.m));
+  if (plan == nullptr) return;  // run() looks for another one
   const Event begin(true);
   const Event end(true);
   float best = 0.0F;
-  for (const cublasLtMatmulAlgo_t& guess : plan.guesses) {
-    launch(plan, guess, shape, operands, stream);  // loads its kernel
+  for (const cublasLtMatmulAlgo_t& guess : plan->guesses) {
+    if (!try_launch(*plan, guess, shape, operands, stream)) continue;  // the first launch loads its kernel
     GPTJ_CUDA_CHECK(cudaEventRecord(begin.get(), stream));
-    for (int i = 0; i < kTimedRuns; ++i) launch(plan, guess, shape, operands, stream);
+    for (int i = 0; i < kTimedRuns; ++i) try_launch(*plan, guess, shape, operands, stream);
     GPTJ_CUDA_CHECK(cudaEventRecord(end.get(), stream));
     GPTJ_CUDA_CHECK(cudaEventSynchronize(end.get()));
     float milliseconds = 0.0F;
     GPTJ_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()));
     if (best == 0.0F || milliseconds < best) {
       best = milliseconds;
-      plan.algorithm = guess;
+      plan->algorithm = guess;
     }
   }
 }

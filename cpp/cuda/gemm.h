@@ -77,11 +77,11 @@ class Gemm {
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, ElementType, OutputType, Epilogue, bool,
                          std::int64_t, std::int64_t>;
 
-  // Null when there is no algorithm.
+  // A plan made for exactly `m` rows, null when there is no algorithm. The same each time.
   Plan* plan_for(const GemmShape& shape, std::int64_t m);
-  Plan& usable_plan(const GemmShape& shape, std::int64_t m);
-  void launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
-              const GemmOperands& operands, cudaStream_t stream);
+  // Whether the algorithm runs on the operands' own count of rows; throws for every other failure.
+  bool try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
+                  const GemmOperands& operands, cudaStream_t stream);
 
   cublasLtHandle_t handle_ = nullptr;
   DeviceBuffer workspace_;

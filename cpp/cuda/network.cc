@@ -132,6 +132,7 @@ Network::Network(const NetworkShape& shape, std::unique_ptr<ModelWeights> weight
   block_tables_ = parts.block_tables;
   results_ = parts.results;
   result_tokens_ = parts.result_tokens;
+  if (shape.profile) profile_.emplace();
   make_sin_cos(sin_cos_, shape.model.n_positions, shape.model.rotary_dim, nullptr);
   check_launch("make_sin_cos");
   GPTJ_CUDA_CHECK(cudaMemset(kv_.as<>(), 0, kv_.bytes()));
@@ -264,6 +265,7 @@ void Network::attention(std::int32_t index, const StepInputs& inputs, cudaStream
                       .finished = state_.finished},
                      stream);
     check_launch("decode_attention");
+    mark(Part::kDecodeAttention, stream);
   }
   if (inputs.chunk_count > 0) {
     prefill_attention({.dims = dims_,
@@ -274,6 +276,7 @@ void Network::attention(std::int32_t index, const StepInputs& inputs, cudaStream
                        .longest_chunk = inputs.longest_chunk},
                       stream);
     check_launch("prefill_attention");
+    mark(Part::kPrefillAttention, stream);
   }
 }
 
@@ -310,13 +313,18 @@ void Network::layer(std::int32_t index, const StepInputs& inputs, cudaStream_t s
               .out_scale = weights.scales.normed},
              stream);
   check_launch("layer_norm");
+  mark(Part::kNorm, stream);
   run(qkv_product(weights, inputs.rows.rows), stream);
+  mark(Part::kQkvProduct, stream);
   rotate_and_append(
       {.dims = dims_, .rows = inputs.rows, .qkv = qkv_, .cache = cache(index), .sin_cos = sin_cos_}, stream);
   check_launch("rotate_and_append");
+  mark(Part::kRotary, stream);
   attention(index, inputs, stream);
   mlp(weights, inputs, stream);
+  mark(Part::kMlpProduct, stream);
   run(joined_product(weights, inputs.rows.rows), stream);
+  mark(Part::kJoinedProduct, stream);
 }
 
 void Network::search(const StepInputs& inputs, cudaStream_t stream) {
@@ -331,7 +339,9 @@ void Network::search(const StepInputs& inputs, cudaStream_t stream) {
               .out = final_normed_},
              stream);
   check_launch("layer_norm");
+  mark(Part::kNorm, stream);
   run(lm_head_product(inputs.logit_row_count), stream);
+  mark(Part::kLmHead, stream);
   search_step({.state = state_,
                .logits = logits_,
                .logit_stride = padded_vocab(shape_.model),
@@ -344,9 +354,13 @@ void Network::search(const StepInputs& inputs, cudaStream_t stream) {
                .result_tokens = result_tokens_},
               stream);
   check_launch("search_step");
+  mark(Part::kSearch, stream);
 }
 
 void Network::forward(const StepInputs& inputs, cudaStream_t stream) {
+  if (profile_) {
+    profile_->begin(static_cast<std::size_t>(shape_.limits.max_steps_in_flight), inputs.rows.rows, stream);
+  }
   if (inputs.admitted_count > 0) {
     admit(state_, inputs.admitted, inputs.admitted_count, stream);
     check_launch("admit");
@@ -365,6 +379,7 @@ void Network::forward(const StepInputs& inputs, cudaStream_t stream) {
          .residual = residual_},
         stream);
   check_launch("embed");
+  mark(Part::kEmbedding, stream);
   for (std::int32_t index = 0; index < shape_.model.n_layer; ++index) layer(index, inputs, stream);
   search(inputs, stream);
 }

@@ -4,12 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cuda/gemm.h"
 #include "cuda/kernels/search.h"
 #include "cuda/kernels/types.h"
 #include "cuda/memory.h"
 #include "cuda/step_inputs.h"
+#include "cuda/step_profile.h"
 #include "cuda/weights.h"
 #include "gptj/engine.h"
 #include "gptj/types.h"
@@ -22,6 +25,7 @@ struct NetworkShape {
   EngineLimits limits;
   ElementType type = ElementType::kF16;  // of the layers' products and of the KV cache
   std::int32_t table_stride = 0;         // KV blocks that one request may hold
+  bool profile = false;                  // time the parts of every step
 
   std::int32_t max_logit_rows() const;
   // Device memory of the activations, the logits and the search, without the KV cache.
@@ -41,6 +45,9 @@ class Network {
   // Enqueues everything; results [logit items] and their tokens [logit items, max_new_tokens] are on the GPU
   // when the stream has come past it.
   void forward(const StepInputs& inputs, cudaStream_t stream);
+
+  // What the profile says; empty without one.
+  std::string profile_text() const { return profile_ ? profile_->to_text() : std::string(); }
 
   const StepResult* results() const { return results_; }
   const std::int32_t* result_tokens() const { return result_tokens_; }
@@ -65,6 +72,9 @@ class Network {
   void layer(std::int32_t index, const StepInputs& inputs, cudaStream_t stream);
   void mlp(const LayerWeights& weights, const StepInputs& inputs, cudaStream_t stream);
   void clear_activations(cudaStream_t stream);
+  void mark(Part part, cudaStream_t stream) {
+    if (profile_) profile_->mark(part, stream);
+  }
   void attention(std::int32_t index, const StepInputs& inputs, cudaStream_t stream);
   KvLayer cache(std::int32_t index) const;
   void search(const StepInputs& inputs, cudaStream_t stream);
@@ -73,6 +83,7 @@ class Network {
   ModelDims dims_;
   std::unique_ptr<ModelWeights> weights_;
   Gemm gemm_;
+  std::optional<StepProfile> profile_;
   bool gelu_is_fused_ = true;  // the library's product ends with GELU in this precision
   DeviceBuffer kv_;
   DeviceBuffer workspace_;

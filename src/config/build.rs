@@ -120,6 +120,7 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
             .map(PathBuf::from)
             .collect(),
         verbose: settings.flag("verbose")?,
+        profile: settings.flag("profile_steps")?,
         synthetic_seed: match settings.flag("synthetic")? {
             true => settings.integer("synthetic_seed")?,
             false => 0,

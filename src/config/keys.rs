@@ -127,6 +127,8 @@ pub static KEYS: &[Key] = &[
         doc: "Longest prompt", ..BASE },
     Key { name: "engine_library_dirs", group: Group::Engine, kind: Kind::Text, default: "auto", auto: Some("the program's folder and ../lib beside it"),
         doc: "Folders with engine libraries, separated by colons", ..BASE },
+    Key { name: "profile_steps", group: Group::Engine, kind: Kind::Bool, default: "false",
+        doc: "Engines on GPUs: time the parts of every step, and print where the time went", ..BASE },
     Key { name: "fake_step_us", group: Group::Engine, kind: small(0, 0x7fff_ffff), unit: "microseconds", default: "0",
         doc: "Fake engine: time that a step takes", hidden: true, ..BASE },
     Key { name: "fake_seed", group: Group::Engine, kind: Kind::Seed, default: "0",

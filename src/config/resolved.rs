@@ -160,6 +160,8 @@ pub struct EngineConfig {
     pub library_dirs: Vec<PathBuf>,
     /// Say how memory is divided.
     pub verbose: bool,
+    /// Time the parts of every step on a GPU.
+    pub profile: bool,
     /// Weights, prompts and lengths are drawn from this; 0: they are real.
     pub synthetic_seed: u64,
     /// Settings of the fake engine.

@@ -86,6 +86,7 @@ impl EngineConfig {
             kv_block_size: int(self.kv_block_size),
             max_prompt_tokens: int(self.max_prompt_tokens),
             verbose: self.verbose,
+            profile: self.profile,
             synthetic_seed: self.synthetic_seed,
             fake_step_us: int(self.fake.step_us),
             fake_seed: self.fake.seed,

@@ -26,6 +26,7 @@ struct EngineOptions {
   std::int32_t max_prompt_tokens = 0;
 
   bool verbose = false;              // says on stderr how memory is divided
+  bool profile = false;              // GPU engines: time the parts of every step, and say so on stderr at the end
   std::uint64_t synthetic_seed = 0;  // GPU engines; not 0: weights are drawn from it, the store is not read
 
   // The fake engine alone.
@@ -43,7 +44,7 @@ EngineLimits limits_for(const EngineOptions& options, const ModelConfig& model,
 
 // What a library libgptj_NAME.so exports, with C linkage. Raise the version with every change to a type that
 // crosses: EngineOptions, ModelConfig, GenerationConfig, WeightStore, Engine and what these contain.
-inline constexpr std::uint32_t kEngineAbiVersion = 2;
+inline constexpr std::uint32_t kEngineAbiVersion = 3;
 inline constexpr const char* kEngineAbiVersionSymbol = "gptj_engine_abi_version";
 inline constexpr const char* kCreateEngineSymbol = "gptj_create_engine";
 
