@@ -325,3 +325,32 @@ fn nobody_reading_is_no_failure() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn a_synthetic_run_is_not_mixed_with_what_is_real() {
+    for (other, said) in [
+        (
+            "--model_path=/x",
+            "a synthetic run reads neither a model nor a data set",
+        ),
+        (
+            "--workload=gptj-mini",
+            "only cnn_dailymail has a table of lengths",
+        ),
+        (
+            "--test_mode=AccuracyOnly",
+            "answers of weights that are drawn have no accuracy",
+        ),
+        ("--engine=cpu", "weights are drawn on a GPU"),
+    ] {
+        let engine = if other == "--engine=cpu" {
+            "--quiet"
+        } else {
+            "--engine=fake"
+        };
+        let text = refused(&["show-config", "--synthetic", engine, other]);
+        assert!(text.contains(said), "{other}: {text}");
+    }
+    let text = refused(&["show-config", "--synthetic_seed=3"]);
+    assert!(text.contains("add --synthetic"), "{text}");
+}

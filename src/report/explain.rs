@@ -292,7 +292,11 @@ mod tests {
             workload: "gptj-mini",
             gpus: 0,
         }
-        .config(&[("scenarios", "server"), ("max_query_count", "5")]);
+        .config(&[
+            ("scenarios", "server"),
+            ("min_query_count", "1"),
+            ("max_query_count", "5"),
+        ]);
         let log = log(&[
             ("result_min_queries_met", false.into()),
             ("result_query_count", 5.into()),

@@ -186,6 +186,27 @@ fn any_model_folder_and_any_data_set_run() {
 }
 
 #[test]
+fn a_synthetic_run_needs_no_model_and_says_what_it_is() {
+    let world = World::new();
+    let ran = world.run_fake(&["--scenarios=offline", "--synthetic", "--fake_step_us=0"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("gptj-mini"), "{}", ran.stderr);
+    let result = world.result("Offline");
+    assert_eq!(
+        result["not_for_submission"][0],
+        "synthetic weights and lengths"
+    );
+    assert_eq!(result["config"]["run"]["workload"], "cnn_dailymail");
+    assert_eq!(result["inputs"]["samples"], 13_368);
+    let tokens = result["harness"]["generated_tokens"].as_f64().unwrap();
+    let samples = result["harness"]["samples"].as_f64().unwrap();
+    assert!(
+        (60.0..78.0).contains(&(tokens / samples)),
+        "{tokens} tokens"
+    );
+}
+
+#[test]
 fn an_invalid_result_is_explained_and_fails_only_where_asked() {
     let slow = [
         "--scenarios=server",

@@ -25,8 +25,8 @@ struct EngineOptions {
   std::int32_t kv_block_size = 16;
   std::int32_t max_prompt_tokens = 0;
 
-  bool verbose = false;              // says on stderr how memory is divided
-  bool profile = false;              // GPU engines: time the parts of every step, and say so on stderr at the end
+  bool verbose = false;  // says on stderr how memory is divided
+  bool profile = false;  // GPU engines: time the parts of every step, and say so on stderr at the end
   std::uint64_t synthetic_seed = 0;  // GPU engines; not 0: weights are drawn from it, the store is not read
 
   // The fake engine alone.
