@@ -51,8 +51,8 @@ struct Pending {
 struct StepBuffer {
   StepBuffer(std::size_t upload_bytes, std::size_t requests, std::size_t max_new_tokens)
       : upload(upload_bytes),
-        results(requests * sizeof(StepResult)),
-        tokens(requests * max_new_tokens * sizeof(std::int32_t)) {}
+        results(requests * sizeof(StepResult), "results"),
+        tokens(requests * max_new_tokens * sizeof(std::int32_t), "tokens") {}
 
   StepUpload upload;
   PinnedBuffer results;

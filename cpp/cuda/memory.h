@@ -11,22 +11,27 @@
 
 namespace gptj::cuda {
 
-struct DeviceFree {
+struct OnDevice {
+  static constexpr const char* kCall = "cudaMalloc";
+  static cudaError_t allocate(void** memory, std::size_t bytes) { return cudaMalloc(memory, bytes); }
   void operator()(void* memory) const noexcept { cudaFree(memory); }
 };
-struct PinnedFree {
+struct OnPinnedHost {
+  static constexpr const char* kCall = "cudaMallocHost";
+  static cudaError_t allocate(void** memory, std::size_t bytes) { return cudaMallocHost(memory, bytes); }
   void operator()(void* memory) const noexcept { cudaFreeHost(memory); }
 };
 
-// Memory on the GPU, 256-byte aligned.
-class DeviceBuffer {
+template <typename Place>
+class Buffer {
  public:
-  DeviceBuffer() = default;
+  Buffer() = default;
   // `what` names it in the error when it does not fit.
-  DeviceBuffer(std::size_t bytes, const std::string& what) : bytes_(bytes) {
+  Buffer(std::size_t bytes, const std::string& what) : bytes_(bytes) {
     void* memory = nullptr;
     if (bytes > 0) {
-      check(cudaMalloc(&memory, bytes), "cudaMalloc of " + std::to_string(bytes) + " bytes for " + what);
+      check(Place::allocate(&memory, bytes),
+            std::string(Place::kCall) + " of " + std::to_string(bytes) + " bytes for " + what);
     }
     memory_.reset(memory);
   }
@@ -38,30 +43,14 @@ class DeviceBuffer {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  std::unique_ptr<void, DeviceFree> memory_;
+  std::unique_ptr<void, Place> memory_;
   std::size_t bytes_ = 0;
 };
 
+// Memory on the GPU, 256-byte aligned.
+using DeviceBuffer = Buffer<OnDevice>;
 // Page-locked memory on the host: copies from and to it do not wait for the host.
-class PinnedBuffer {
- public:
-  PinnedBuffer() = default;
-  explicit PinnedBuffer(std::size_t bytes) : bytes_(bytes) {
-    void* memory = nullptr;
-    check(cudaMallocHost(&memory, bytes), "cudaMallocHost of " + std::to_string(bytes) + " bytes");
-    memory_.reset(memory);
-  }
-
-  template <typename T = void>
-  T* as() const {
-    return static_cast<T*>(memory_.get());
-  }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::unique_ptr<void, PinnedFree> memory_;
-  std::size_t bytes_ = 0;
-};
+using PinnedBuffer = Buffer<OnPinnedHost>;
 
 class Stream {
  public:

@@ -27,7 +27,8 @@ void StepPlan::clear() {
   admitted_blocks.clear();
 }
 
-StepUpload::StepUpload(std::size_t capacity) : host_(capacity), device_(capacity, "the work of a step") {}
+StepUpload::StepUpload(std::size_t capacity)
+    : host_(capacity, "the work of a step"), device_(capacity, "the work of a step") {}
 
 std::size_t StepUpload::bytes_for(std::int32_t max_rows, std::int32_t max_requests,
                                   std::int32_t table_stride) {

@@ -83,8 +83,9 @@ pub fn summary_line(verdict: &Verdict) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::thresholds::{AccuracyReference, AccuracyTarget};
+    use super::super::thresholds::AccuracyReference;
     use super::*;
+    use crate::config::AccuracyTarget;
 
     fn scores() -> Scores {
         Scores {
@@ -113,7 +114,7 @@ mod tests {
                 gen_num: samples,
                 ..scores()
             };
-            Verdict::new(&scores, &AccuracyReference::gptj_6b(), AccuracyTarget::High)
+            Verdict::new(&scores, &AccuracyReference::gptj_6b(), AccuracyTarget::P999)
         };
         assert_eq!(
             summary_line(&verdict(13_368)),

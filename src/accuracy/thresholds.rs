@@ -7,31 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Scores;
 use super::error::AccuracyError;
+use crate::config::AccuracyTarget;
 
 /// Share of the reference's GEN_LEN that MLCommons asks for, at either accuracy target.
 const GEN_LEN_SHARE: f64 = 0.9;
-
-/// Which share of the reference's ROUGE a run must reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AccuracyTarget {
-    /// 99 %, benchmark `gptj-99`.
-    #[serde(rename = "99%")]
-    Default,
-    /// 99.9 %, benchmark `gptj-99.9`.
-    #[serde(rename = "99.9%")]
-    High,
-}
-
-impl AccuracyTarget {
-    /// The share, from 0 to 1.
-    #[must_use]
-    pub fn share(self) -> f64 {
-        match self {
-            Self::Default => 0.99,
-            Self::High => 0.999,
-        }
-    }
-}
 
 /// What the fp32 model reaches on a data set. ROUGE in percent, GEN_LEN in characters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,7 +122,7 @@ impl Verdict {
     #[must_use]
     pub fn new(scores: &Scores, reference: &AccuracyReference, target: AccuracyTarget) -> Self {
         let rouge =
-            |name, value, expected| MetricVerdict::new(name, value, expected * target.share());
+            |name, value, expected| MetricVerdict::new(name, value, expected * target.ratio());
         Self {
             metrics: vec![
                 rouge("ROUGE1", scores.rouge1, reference.rouge1),
@@ -188,11 +167,11 @@ mod tests {
         let reference = AccuracyReference::gptj_6b();
         for (target, expected) in [
             (
-                AccuracyTarget::Default,
+                AccuracyTarget::P99,
                 [42.556_635, 19.922_265, 29.688_219, 3_615_190.2],
             ),
             (
-                AccuracyTarget::High,
+                AccuracyTarget::P999,
                 [42.943_513_5, 20.103_376_5, 29.958_111_9, 3_615_190.2],
             ),
         ] {
@@ -212,8 +191,8 @@ mod tests {
             rouge2: 20.0,
             ..scores()
         };
-        assert!(Verdict::new(&low, &reference, AccuracyTarget::Default).passed());
-        let verdict = Verdict::new(&low, &reference, AccuracyTarget::High);
+        assert!(Verdict::new(&low, &reference, AccuracyTarget::P99).passed());
+        let verdict = Verdict::new(&low, &reference, AccuracyTarget::P999);
         assert!(!verdict.passed());
         let failed: Vec<_> = verdict
             .metrics
@@ -238,7 +217,7 @@ mod tests {
             ..scores()
         };
         let reference = AccuracyReference::gptj_6b();
-        assert!(!Verdict::new(&short, &reference, AccuracyTarget::Default).passed());
+        assert!(!Verdict::new(&short, &reference, AccuracyTarget::P99).passed());
     }
 
     fn read_text(text: &str, beam_length: &str) -> Result<AccuracyReference, AccuracyError> {

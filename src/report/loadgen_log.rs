@@ -97,15 +97,7 @@ struct Metadata {
 impl LoadgenLog {
     /// Reads a detail log that must be complete.
     pub fn read(path: &Path) -> Result<Self, LoadgenLogError> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LoadgenLogError::Missing(path.to_owned()));
-            }
-            other => other.map_err(|source| LoadgenLogError::Read {
-                path: path.to_owned(),
-                source,
-            })?,
-        };
+        let text = read_text(path)?;
         let log = Self::parse(&text, path)?;
         // The last value of a performance run, and the settings of every run, come at the end.
         let last = match log.text("effective_test_mode").as_deref() {
@@ -196,17 +188,19 @@ impl LoadgenLog {
     }
 }
 
-/// Whether a summary is there, and written to its end.
-pub fn check_summary(path: &Path) -> Result<(), LoadgenLogError> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LoadgenLogError::Missing(path.to_owned()));
-        }
-        other => other.map_err(|source| LoadgenLogError::Read {
+fn read_text(path: &Path) -> Result<String, LoadgenLogError> {
+    fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadgenLogError::Missing(path.to_owned()),
+        _ => LoadgenLogError::Read {
             path: path.to_owned(),
             source,
-        })?,
-    };
+        },
+    })
+}
+
+/// Whether a summary is there, and written to its end.
+pub fn check_summary(path: &Path) -> Result<(), LoadgenLogError> {
+    let text = read_text(path)?;
     if SUMMARY_ENDS
         .iter()
         .any(|end| text.trim_end().ends_with(end))

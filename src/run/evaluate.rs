@@ -5,10 +5,10 @@ use std::path::Path;
 use super::folder::{accuracy_log, loadgen_file};
 use super::inputs::{Loaded, Texts};
 use crate::accuracy::log::{LogFormat, TokenType};
-use crate::accuracy::thresholds::{self, AccuracyReference, Verdict};
+use crate::accuracy::thresholds::{AccuracyReference, Verdict};
 use crate::accuracy::{EvaluationInput, evaluate, log, report};
 use crate::bridge::ffi;
-use crate::config::{AccuracyTarget, ResolvedConfig, Scenario};
+use crate::config::{ResolvedConfig, Scenario};
 use crate::error::Failure;
 use crate::report::loadgen_log::{LoadgenLog, LoadgenLogError, check_summary};
 use crate::report::result::{Accuracy, Latency, Performance};
@@ -123,20 +123,13 @@ pub fn score(config: &ResolvedConfig, loaded: &Loaded, texts: &Texts) -> Result<
     let reference = reference(config)?;
     let verdict = reference
         .as_ref()
-        .map(|reference| Verdict::new(&scores, reference, target(config.run.accuracy_target)));
+        .map(|reference| Verdict::new(&scores, reference, config.run.accuracy_target));
     Ok(Accuracy {
         passed: verdict.as_ref().map(Verdict::passed),
         scores,
         verdict,
         reference,
     })
-}
-
-fn target(target: AccuracyTarget) -> thresholds::AccuracyTarget {
-    match target {
-        AccuracyTarget::P99 => thresholds::AccuracyTarget::Default,
-        AccuracyTarget::P999 => thresholds::AccuracyTarget::High,
-    }
 }
 
 /// What the scores are held against: the published reference, or the one that lies beside the model for the data set
