@@ -10,6 +10,7 @@ use crate::accuracy::{EvaluationInput, evaluate, log, report};
 use crate::bridge::ffi;
 use crate::config::{ResolvedConfig, Scenario};
 use crate::error::Failure;
+use crate::model::locate::same_file;
 use crate::report::loadgen_log::{LoadgenLog, LoadgenLogError, check_summary};
 use crate::report::result::{Accuracy, Latency, Performance};
 
@@ -140,12 +141,8 @@ fn reference(config: &ResolvedConfig) -> Result<Option<AccuracyReference>, Failu
     }
     let model = &config.paths.model;
     let own = |name: &str| model.join(name);
-    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
     let path = own("reference.json");
-    if !path.is_file() || !same(&config.paths.dataset, &own("cnn_eval.json")) {
+    if !path.is_file() || !same_file(&config.paths.dataset, &own("cnn_eval.json")) {
         return Ok(None);
     }
     let length = config.generation.beam_length.name();

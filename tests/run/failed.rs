@@ -85,12 +85,12 @@ fn an_audit_config_in_the_working_folder_is_refused() {
 fn a_missing_engine_library_names_what_was_tried() {
     let world = World::new();
     let ran = world.run(&[
-        "--engine=cuda",
+        "--engine=tensorrt",
         "--scenarios=offline",
         "--devices=0",
         "--engine_library_dirs=/nonexistent",
     ]);
-    ran.assert_error(1, &["libgptj_cuda.so", "/nonexistent"]);
+    ran.assert_error(1, &["libgptj_tensorrt.so", "/nonexistent"]);
 }
 
 fn edit_config(folder: &Path, edit: impl Fn(&mut serde_json::Value)) {
