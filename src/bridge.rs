@@ -111,6 +111,8 @@ pub mod ffi {
         /// Blocks in the KV pool; 0: as many as `max_requests` requests of the longest kind need.
         kv_blocks: i32,
         kv_block_size: i32,
+        /// GPU engines: share of the free memory that may be taken.
+        memory_fraction: f64,
         /// Longest prompt that will be asked for, in tokens.
         max_prompt_tokens: i32,
         /// Say on stderr how memory is divided.

@@ -113,6 +113,7 @@ gptj::EngineOptions to_core(const EngineSettings& settings) {
   options.max_tokens_per_step = settings.max_tokens_per_step;
   options.kv_blocks = settings.kv_blocks;
   options.kv_block_size = settings.kv_block_size;
+  options.memory_fraction = settings.memory_fraction;
   options.max_prompt_tokens = settings.max_prompt_tokens;
   options.verbose = settings.verbose;
   options.profile = settings.profile;

@@ -122,7 +122,7 @@ CudaEngine::CudaEngine(const EngineOptions& options, const ModelConfig& model,
   shape.profile = options.profile;
   table_stride_ = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
   shape.table_stride = table_stride_;
-  const MemoryPlan plan = plan_memory(shape, device_);
+  const MemoryPlan plan = plan_memory(shape, device_, options.memory_fraction);
   limits_ = shape.limits;
   name_ =
       "cuda (" + std::string(type == ElementType::kF16 ? "fp16" : "fp8") + ", " + device_name(device_) + ")";

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{64} << 20;
 // Beyond this many rows, counts are rounded up to its multiples for the choice of an algorithm; below it to
-// powers of two. Products run on the true count.
+// powers of two.
 constexpr std::int64_t kRowStep = 128;
 constexpr int kGuesses = 8;
 constexpr int kTimedRuns = 3;
@@ -200,9 +200,10 @@ bool Gemm::supports(const GemmShape& shape, std::int64_t m) {
 
 bool Gemm::try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
                       const GemmOperands& operands, cudaStream_t stream) {
-  plan.activations.set_columns(operands.m);
-  plan.source.set_columns(operands.m);
-  plan.out.set_columns(operands.m);
+  const std::int64_t rows = padded_rows(operands.m);
+  plan.activations.set_columns(rows);
+  plan.source.set_columns(rows);
+  plan.out.set_columns(rows);
   if (shape.epilogue != Epilogue::kNone) {
     plan.description.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
   }
@@ -229,8 +230,9 @@ void Gemm::run(const GemmShape& shape, const GemmOperands& operands, cudaStream_
   if (operands.m == 0) return;
   Plan* plan = plan_for(shape, bucket_of(operands.m));
   if (plan != nullptr && try_launch(*plan, plan->algorithm, shape, operands, stream)) return;
-  // What is best for the rounded count may not run on the true one, mostly where there are very few rows.
-  plan = plan_for(shape, operands.m);
+  // What is best for the rounded count may not run on this one.
+  ++untuned_;
+  plan = plan_for(shape, padded_rows(operands.m));
   if (plan != nullptr) {
     for (const cublasLtMatmulAlgo_t& guess : plan->guesses) {
       if (try_launch(*plan, guess, shape, operands, stream)) return;

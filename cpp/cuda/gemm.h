@@ -24,7 +24,8 @@ enum class Epilogue : std::uint8_t {
 
 enum class OutputType : std::uint8_t { kF16, kF32, kF8E4M3 };
 
-// One of the model's products; m varies from step to step.
+// One of the model's products; m varies from step to step. What runs is padded_rows(m) rows, so activations
+// and out have room for as many; what is in the rows behind m does not matter, before and after.
 struct GemmShape {
   std::int64_t n = 0;
   std::int64_t k = 0;
@@ -67,10 +68,17 @@ class Gemm {
   // Overwrites `out`.
   void tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
 
+  // Rows that a product of `m` rows runs on. Many kernels take only whole tiles of rows, and those that do
+  // take any count are slower.
+  static constexpr std::int64_t padded_rows(std::int64_t m) { return (m + 15) / 16 * 16; }
+
   // Row counts that share a plan are rounded up to the same number; a plan is tuned at it.
   static std::int64_t bucket_of(std::int64_t m);
 
   void run(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
+
+  // Products so far for which the tuned algorithm did not run, so that another one had to be found.
+  std::uint64_t untuned() const { return untuned_; }
 
  private:
   struct Plan;
@@ -86,6 +94,7 @@ class Gemm {
   cublasLtHandle_t handle_ = nullptr;
   DeviceBuffer workspace_;
   std::map<Key, std::unique_ptr<Plan>> plans_;
+  std::uint64_t untuned_ = 0;
 };
 
 }  // namespace gptj::cuda

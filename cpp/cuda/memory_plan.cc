@@ -25,14 +25,18 @@ std::string MemoryPlan::to_text() const {
          " requests of the longest kind) of " + gib(free) + " free, " + gib(total) + " in all";
 }
 
-MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device) {
+MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device, double fraction) {
+  if (!(fraction > 0.0 && fraction <= 1.0)) {
+    throw Error(ErrorKind::kInvalidArgument,
+                "memory_fraction is " + std::to_string(fraction) + "; it is above 0 and at most 1");
+  }
   MemoryPlan plan;
   GPTJ_CUDA_CHECK(cudaMemGetInfo(&plan.free, &plan.total));
   plan.weights = ModelWeights::bytes(shape.model, shape.type);
   plan.workspace = shape.workspace_bytes();
   plan.block = shape.kv_block_bytes();
   plan.longest = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
-  const auto usable = static_cast<std::size_t>(static_cast<double>(plan.free) * kMemoryFraction);
+  const auto usable = static_cast<std::size_t>(static_cast<double>(plan.free) * fraction);
   const std::size_t fixed = plan.weights + plan.workspace;
   const std::size_t rest = usable > fixed ? usable - fixed : 0;
   const std::size_t fitting = rest / plan.block;
@@ -50,7 +54,8 @@ MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device) {
                 "GPU " + std::to_string(device) + " has too little memory: " + plan.to_text() + "; " +
                     std::to_string(fitting) + " blocks fit" +
                     (is_given ? ". Leave kv_blocks out, or make it smaller"
-                              : ". Use a smaller max_tokens_per_step, or a GPU with more memory"));
+                              : ". Use a smaller max_tokens_per_step, a larger gpu_memory_fraction (" +
+                                    std::to_string(fraction) + " now), or a GPU with more memory"));
   }
   shape.limits.kv_blocks = plan.blocks;
   return plan;

@@ -22,12 +22,9 @@ struct MemoryPlan {
   std::string to_text() const;
 };
 
-// Share of the free memory that is used; the rest stays for the driver's own needs.
-inline constexpr double kMemoryFraction = 0.95;
-
-// `shape` with its limits as asked for; with limits.kv_blocks 0 the pool takes what is free. Sets
-// limits.kv_blocks. Throws Error(kOutOfMemory) with the arithmetic when one request of the longest kind does
-// not fit.
-MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device);
+// `shape` with its limits as asked for; with limits.kv_blocks 0 the pool takes what is left of `fraction` of
+// the free memory; the rest stays for the driver's own needs. Sets limits.kv_blocks. Throws
+// Error(kOutOfMemory) with the arithmetic when one request of the longest kind does not fit.
+MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device, double fraction);
 
 }  // namespace gptj::cuda

@@ -357,6 +357,12 @@ void Network::search(const StepInputs& inputs, cudaStream_t stream) {
   mark(Part::kSearch, stream);
 }
 
+std::string Network::profile_text() const {
+  if (!profile_) return {};
+  return profile_->to_text() + "  products without a tuned algorithm: " + std::to_string(gemm_.untuned()) +
+         "\n";
+}
+
 void Network::forward(const StepInputs& inputs, cudaStream_t stream) {
   if (profile_) {
     profile_->begin(static_cast<std::size_t>(shape_.limits.max_steps_in_flight), inputs.rows.rows, stream);

@@ -47,7 +47,7 @@ class Network {
   void forward(const StepInputs& inputs, cudaStream_t stream);
 
   // What the profile says; empty without one.
-  std::string profile_text() const { return profile_ ? profile_->to_text() : std::string(); }
+  std::string profile_text() const;
 
   const StepResult* results() const { return results_; }
   const std::int32_t* result_tokens() const { return result_tokens_; }

@@ -113,6 +113,7 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
             true => 0,
             false => settings.small("kv_blocks")?,
         },
+        memory_fraction: settings.float("gpu_memory_fraction")?,
         max_prompt_tokens: settings.small("max_prompt_tokens")?,
         library_dirs: dirs
             .split(':')

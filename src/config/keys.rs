@@ -123,6 +123,8 @@ pub static KEYS: &[Key] = &[
         doc: "Tokens in one block of the KV cache", ..BASE },
     Key { name: "kv_blocks", group: Group::Engine, kind: small(1, 0x7fff_ffff), unit: "blocks", default: "auto", auto: Some("enough for gpu_batch_size of the longest requests"),
         doc: "Blocks of the KV cache", ..BASE },
+    Key { name: "gpu_memory_fraction", group: Group::Engine, kind: SHARE, default: "0.95",
+        doc: "Engines on GPUs: share of the memory that is free that one may take; what weights and activations leave is the KV cache's", ..BASE },
     Key { name: "max_prompt_tokens", group: Group::Engine, kind: small(1, 1_048_576), unit: "tokens", default: "1919",
         doc: "Longest prompt", ..BASE },
     Key { name: "engine_library_dirs", group: Group::Engine, kind: Kind::Text, default: "auto", auto: Some("the program's folder and ../lib beside it"),

@@ -154,6 +154,8 @@ pub struct EngineConfig {
     pub kv_block_size: u32,
     /// Blocks of the KV cache; 0: as many as `max_requests` of the longest requests need.
     pub kv_blocks: u32,
+    /// Share of a GPU's free memory that an engine may take.
+    pub memory_fraction: f64,
     /// Longest prompt, in tokens.
     pub max_prompt_tokens: u32,
     /// Folders that are searched for an engine's library.

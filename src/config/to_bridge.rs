@@ -84,6 +84,7 @@ impl EngineConfig {
             max_tokens_per_step: int(self.max_tokens_per_step),
             kv_blocks: int(self.kv_blocks),
             kv_block_size: int(self.kv_block_size),
+            memory_fraction: self.memory_fraction,
             max_prompt_tokens: int(self.max_prompt_tokens),
             verbose: self.verbose,
             profile: self.profile,

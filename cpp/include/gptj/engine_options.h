@@ -23,6 +23,7 @@ struct EngineOptions {
   std::int32_t max_tokens_per_step = 0;
   std::int32_t kv_blocks = 0;  // 0: as many as max_requests requests of the longest kind need
   std::int32_t kv_block_size = 16;
+  double memory_fraction = 0.95;  // GPU engines: share of the free memory that may be taken
   std::int32_t max_prompt_tokens = 0;
 
   bool verbose = false;  // says on stderr how memory is divided
@@ -44,7 +45,7 @@ EngineLimits limits_for(const EngineOptions& options, const ModelConfig& model,
 
 // What a library libgptj_NAME.so exports, with C linkage. Raise the version with every change to a type that
 // crosses: EngineOptions, ModelConfig, GenerationConfig, WeightStore, Engine and what these contain.
-inline constexpr std::uint32_t kEngineAbiVersion = 3;
+inline constexpr std::uint32_t kEngineAbiVersion = 4;
 inline constexpr const char* kEngineAbiVersionSymbol = "gptj_engine_abi_version";
 inline constexpr const char* kCreateEngineSymbol = "gptj_create_engine";
 
