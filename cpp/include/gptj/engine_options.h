@@ -16,6 +16,7 @@ namespace gptj {
 struct EngineOptions {
   std::string engine;                     // "cpu", "fake", or NAME of a library libgptj_NAME.so
   std::string precision = "f32";          // "f32", "bf16", "fp16", "fp8"
+  std::string plan_path;                  // of an engine that needs a plan; see plan.h
   std::vector<std::string> library_dirs;  // searched for the engine's library before the loader's own path
   std::int32_t device = 0;                // GPU index; ignored by CPU engines
   std::int32_t threads = 0;               // of a CPU engine; 0: one for each core that the process may use
