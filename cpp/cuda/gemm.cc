@@ -216,7 +216,8 @@ bool Gemm::try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const G
   }
   const float one = 1.0F;
   const float add = shape.accumulate ? 1.0F : 0.0F;
-  const void* source = shape.accumulate ? operands.out : nullptr;
+  const void* added = operands.source != nullptr ? operands.source : operands.out;
+  const void* source = shape.accumulate ? added : nullptr;
   const cublasStatus_t status =
       cublasLtMatmul(handle_, plan.description.get(), &one, operands.weights, plan.weights.get(),
                      operands.activations, plan.activations.get(), &add, source, plan.source.get(),

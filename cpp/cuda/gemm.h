@@ -32,7 +32,7 @@ struct GemmShape {
   ElementType input = ElementType::kF16;  // of activations and weights alike
   OutputType output = OutputType::kF16;
   Epilogue epilogue = Epilogue::kNone;
-  bool accumulate = false;         // out += product, in place: the residual stream
+  bool accumulate = false;         // out = source + product: the residual stream
   std::int64_t input_stride = 0;   // elements between rows of activations; 0: k
   std::int64_t output_stride = 0;  // elements between rows of out; 0: n
 };
@@ -42,6 +42,7 @@ struct GemmOperands {
   const void* activations = nullptr;  // [m, k]
   const void* weights = nullptr;      // [n, k]
   const void* bias = nullptr;         // [n], of the output's type, fp16 when that is E4M3
+  const void* source = nullptr;       // [m, n]: what an accumulating product is added to; null: out
   void* out = nullptr;                // [m, n]
   // On the GPU, for E4M3: what a stored element of activations or weights stands for; what the output is
   // multiplied with before it is stored.

@@ -1,5 +1,6 @@
 // What libgptj_cuda.so exports; see gptj/engine_options.h.
-#include "cuda/cuda_engine.h"
+#include "cuda/cublas_layers.h"
+#include "cuda/gpu_engine.h"
 #include "gptj/engine_options.h"
 
 extern "C" {
@@ -10,6 +11,9 @@ extern "C" {
                                                                 const gptj::ModelConfig* model,
                                                                 const gptj::GenerationConfig* generation,
                                                                 const gptj::WeightStore* weights) {
-  return gptj::cuda::create_cuda_engine(*options, *model, *generation, *weights).release();
+  const auto cublas = [](const gptj::EngineOptions&, const gptj::cuda::NetworkShape&) {
+    return std::make_unique<gptj::cuda::CublasLayersSource>();
+  };
+  return gptj::cuda::create_gpu_engine(*options, *model, *generation, *weights, cublas).release();
 }
 }

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "cuda/check.h"
+#include "cuda/weights.h"
 #include "gptj/error.h"
 
 namespace gptj::cuda {
@@ -25,7 +27,8 @@ std::string MemoryPlan::to_text() const {
          " requests of the longest kind) of " + gib(free) + " free, " + gib(total) + " in all";
 }
 
-MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device, double fraction) {
+MemoryPlan plan_memory(NetworkShape& shape, const MemoryRequest& request) {
+  const double fraction = request.fraction;
   if (!(fraction > 0.0 && fraction <= 1.0)) {
     throw Error(ErrorKind::kInvalidArgument,
                 "memory_fraction is " + std::to_string(fraction) + "; it is above 0 and at most 1");
@@ -33,7 +36,7 @@ MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device, double fraction
   MemoryPlan plan;
   GPTJ_CUDA_CHECK(cudaMemGetInfo(&plan.free, &plan.total));
   plan.weights = ModelWeights::bytes(shape.model, shape.type);
-  plan.workspace = shape.workspace_bytes();
+  plan.workspace = shape.shared_bytes() + request.layers_bytes;
   plan.block = shape.kv_block_bytes();
   plan.longest = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
   const auto usable = static_cast<std::size_t>(static_cast<double>(plan.free) * fraction);
@@ -51,7 +54,7 @@ MemoryPlan plan_memory(NetworkShape& shape, std::int32_t device, double fraction
   if (wanted > fitting || plan.blocks < plan.longest) {
     plan.blocks = static_cast<std::int32_t>(std::max(wanted, static_cast<std::size_t>(plan.longest)));
     throw Error(ErrorKind::kOutOfMemory,
-                "GPU " + std::to_string(device) + " has too little memory: " + plan.to_text() + "; " +
+                "GPU " + std::to_string(request.device) + " has too little memory: " + plan.to_text() + "; " +
                     std::to_string(fitting) + " blocks fit" +
                     (is_given ? ". Leave kv_blocks out, or make it smaller"
                               : ". Use a smaller max_tokens_per_step, a larger gpu_memory_fraction (" +

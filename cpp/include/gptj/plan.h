@@ -12,10 +12,10 @@ namespace gptj {
 
 // What a plan depends on beyond the request: it only runs with the same.
 struct PlanFacts {
-  std::string builder_version;  // "8.6.0"
-  std::string gpu;              // name of the device
+  std::string builder_version;          // "8.6.0"
+  std::string gpu;                      // name of the device
   std::int32_t compute_capability = 0;  // 90 for 9.0
-  std::string precision;        // what the engine will compute in: it may fall back from the one asked for
+  std::string precision;  // what the engine will compute in: it may fall back from the one asked for
 };
 
 struct PlanRequest {
@@ -27,8 +27,8 @@ struct PlanRequest {
 
 struct PlanReport {
   std::uint64_t plan_bytes = 0;
-  double network_seconds = 0.0;  // start of the library and definition of the network
-  double build_seconds = 0.0;    // choice of kernels
+  double network_seconds = 0.0;      // start of the library and definition of the network
+  double build_seconds = 0.0;        // choice of kernels
   std::uint64_t timings_reused = 0;  // bytes of the timing cache that was read
 };
 

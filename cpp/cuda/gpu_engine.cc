@@ -1,4 +1,4 @@
-#include "cuda/cuda_engine.h"
+#include "cuda/gpu_engine.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -60,11 +60,11 @@ struct StepBuffer {
   Event done;
 };
 
-class CudaEngine final : public Engine {
+class GpuEngine final : public Engine {
  public:
-  CudaEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
-             const WeightStore& weights);
-  ~CudaEngine() override {
+  GpuEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
+            const WeightStore& weights, const MakeLayersSource& make_source);
+  ~GpuEngine() override {
     (void)cudaSetDevice(device_);
     if (!network_) return;
     const std::string profile = network_->profile_text();
@@ -107,33 +107,28 @@ class CudaEngine final : public Engine {
   bool failed_ = false;
 };
 
-CudaEngine::CudaEngine(const EngineOptions& options, const ModelConfig& model,
-                       const GenerationConfig& generation, const WeightStore& weights)
+GpuEngine::GpuEngine(const EngineOptions& options, const ModelConfig& model,
+                     const GenerationConfig& generation, const WeightStore& weights,
+                     const MakeLayersSource& make_source)
     : device_(options.device), model_(model) {
-  const ElementType type = use_device(device_, options.precision);
-  check_shape(model, generation, options);
-  NetworkShape shape;
-  shape.model = model;
-  shape.generation = generation;
-  shape.limits = limits_for(options, model, generation);
-  shape.limits.kv_blocks = options.kv_blocks;
-  shape.limits.max_steps_in_flight = kStepsInFlight;
-  shape.type = type;
-  shape.profile = options.profile;
-  table_stride_ = kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
-  shape.table_stride = table_stride_;
-  const MemoryPlan plan = plan_memory(shape, device_, options.memory_fraction);
+  NetworkShape shape = network_shape(options, model, generation);
+  table_stride_ = shape.table_stride;
+  const std::unique_ptr<LayersSource> source = make_source(options, shape);
+  const MemoryPlan plan = plan_memory(shape, {.device = device_,
+                                              .fraction = options.memory_fraction,
+                                              .layers_bytes = source->workspace_bytes(shape)});
   limits_ = shape.limits;
-  name_ =
-      "cuda (" + std::string(type == ElementType::kF16 ? "fp16" : "fp8") + ", " + device_name(device_) + ")";
+  name_ = source->name() + " (" + (shape.type == ElementType::kF16 ? "fp16" : "fp8") + ", " +
+          device_name(device_) + ")";
   if (options.verbose) {
     std::fprintf(stderr, "GPU %d: %s\n", device_, plan.to_text().c_str());
   }
 
   stream_ = std::make_unique<Stream>();
   auto loaded = std::make_unique<ModelWeights>(
-      model, weights, WeightOptions{.type = type, .synthetic_seed = options.synthetic_seed}, stream_->get());
-  network_ = std::make_unique<Network>(shape, std::move(loaded));
+      model, weights, WeightOptions{.type = shape.type, .synthetic_seed = options.synthetic_seed},
+      stream_->get());
+  network_ = std::make_unique<Network>(shape, std::move(loaded), *source);
   network_->tune(stream_->get());
   const std::size_t upload =
       StepUpload::bytes_for(limits_.max_tokens_per_step, limits_.max_requests, table_stride_);
@@ -145,7 +140,7 @@ CudaEngine::CudaEngine(const EngineOptions& options, const ModelConfig& model,
   for (std::int32_t block = limits_.kv_blocks; block-- > 0;) free_blocks_.push_back(block);
 }
 
-void CudaEngine::check(const StepWork& work) const {
+void GpuEngine::check(const StepWork& work) const {
   const auto invalid = [](const std::string& message) { throw Error(ErrorKind::kInvalidArgument, message); };
   if (failed_) invalid("used after a step had failed; an engine can then only be destroyed");
   if (pending_.size() >= static_cast<std::size_t>(kStepsInFlight)) {
@@ -163,7 +158,7 @@ void CudaEngine::check(const StepWork& work) const {
   check_step(work, limits_, held);
 }
 
-void CudaEngine::enqueue(const StepWork& work) {
+void GpuEngine::enqueue(const StepWork& work) {
   check(work);
   failed_ = true;  // until everything is enqueued: half a step cannot be taken back
   GPTJ_CUDA_CHECK(cudaSetDevice(device_));
@@ -205,7 +200,7 @@ void CudaEngine::enqueue(const StepWork& work) {
   failed_ = false;
 }
 
-void CudaEngine::admit_request(const NewRequest& incoming) {
+void GpuEngine::admit_request(const NewRequest& incoming) {
   Request request;
   request.id = incoming.id;
   request.slot = free_slots_.back();
@@ -230,12 +225,12 @@ void CudaEngine::admit_request(const NewRequest& incoming) {
   requests_.emplace(request.id, std::move(request));
 }
 
-std::int32_t CudaEngine::cache_row(const Request& request, std::int32_t first_block, std::int32_t row) const {
+std::int32_t GpuEngine::cache_row(const Request& request, std::int32_t first_block, std::int32_t row) const {
   const std::int32_t size = limits_.kv_block_size;
   return request.blocks[static_cast<std::size_t>(first_block + row / size)] * size + row % size;
 }
 
-void CudaEngine::add_decode_rows(Request& request) {
+void GpuEngine::add_decode_rows(Request& request) {
   const std::int32_t width = limits_.beam_width;
   const std::int32_t generated = request.searched - 1;  // generated positions in the cache before this step
   const std::int32_t first_row = plan_.rows();
@@ -253,7 +248,7 @@ void CudaEngine::add_decode_rows(Request& request) {
   building_.decode_rows += width;
 }
 
-void CudaEngine::add_chunk(Request& request, std::int32_t count) {
+void GpuEngine::add_chunk(Request& request, std::int32_t count) {
   const std::int32_t first_row = plan_.rows();
   plan_.chunks.push_back(
       {.slot = request.slot, .first_row = first_row, .count = count, .first_position = request.prefilled});
@@ -272,7 +267,7 @@ void CudaEngine::add_chunk(Request& request, std::int32_t count) {
   }
 }
 
-void CudaEngine::add_logits(Request& request, std::int32_t first_row, std::int32_t rows) {
+void GpuEngine::add_logits(Request& request, std::int32_t first_row, std::int32_t rows) {
   const auto first = static_cast<std::int32_t>(plan_.logit_rows.size());
   plan_.logits.push_back({.slot = request.slot, .first_row = first, .rows = rows});
   for (std::int32_t i = 0; i < rows; ++i) plan_.logit_rows.push_back(first_row + i);
@@ -280,7 +275,7 @@ void CudaEngine::add_logits(Request& request, std::int32_t first_row, std::int32
   ++request.searched;
 }
 
-void CudaEngine::collect(StepOutcome& outcome) {
+void GpuEngine::collect(StepOutcome& outcome) {
   if (failed_)
     throw Error(ErrorKind::kInvalidArgument,
                 "used after a step had failed; an engine can then only be destroyed");
@@ -310,8 +305,8 @@ void CudaEngine::collect(StepOutcome& outcome) {
 
 // A step that is already enqueued may still write the request's rows; whatever is given the blocks next is
 // enqueued behind it on the same stream.
-void CudaEngine::finish(RequestId id, const StepResult& result, const std::int32_t* tokens,
-                        StepOutcome& outcome) {
+void GpuEngine::finish(RequestId id, const StepResult& result, const std::int32_t* tokens,
+                       StepOutcome& outcome) {
   const auto found = requests_.find(id);
   if (found == requests_.end()) throw Error(ErrorKind::kInternal, "a request finished twice");
   Request& request = found->second;
@@ -322,7 +317,7 @@ void CudaEngine::finish(RequestId id, const StepResult& result, const std::int32
   requests_.erase(found);
 }
 
-void CudaEngine::fail(const Pending& pending, RequestId id, const StepResult& result) {
+void GpuEngine::fail(const Pending& pending, RequestId id, const StepResult& result) {
   throw Error(ErrorKind::kNumeric,
               "NaN or infinity among the logits of request " + std::to_string(id) + ", beam row " +
                   std::to_string(result.error_row) + ", in step " + std::to_string(pending.number) +
@@ -332,9 +327,26 @@ void CudaEngine::fail(const Pending& pending, RequestId id, const StepResult& re
 
 }  // namespace
 
-std::unique_ptr<Engine> create_cuda_engine(const EngineOptions& options, const ModelConfig& model,
-                                           const GenerationConfig& generation, const WeightStore& weights) {
-  return std::make_unique<CudaEngine>(options, model, generation, weights);
+NetworkShape network_shape(const EngineOptions& options, const ModelConfig& model,
+                           const GenerationConfig& generation) {
+  NetworkShape shape;
+  shape.type = use_device(options.device, options.precision);
+  check_shape(model, generation, options);
+  shape.model = model;
+  shape.generation = generation;
+  shape.limits = limits_for(options, model, generation);
+  shape.limits.kv_blocks = options.kv_blocks;
+  shape.limits.max_steps_in_flight = kStepsInFlight;
+  shape.profile = options.profile;
+  shape.table_stride =
+      kv_blocks_for(shape.limits, shape.limits.max_prompt_tokens, shape.limits.max_new_tokens);
+  return shape;
+}
+
+std::unique_ptr<Engine> create_gpu_engine(const EngineOptions& options, const ModelConfig& model,
+                                          const GenerationConfig& generation, const WeightStore& weights,
+                                          const MakeLayersSource& make_source) {
+  return std::make_unique<GpuEngine>(options, model, generation, weights, make_source);
 }
 
 }  // namespace gptj::cuda
