@@ -48,15 +48,25 @@ const ACCELERATORS: [Accelerator; 2] = [
 pub struct Toolkits {
     /// Root of the CUDA toolkit.
     pub cuda: Option<PathBuf>,
+    /// Folder of TensorRT's headers; its libraries are opened at run time.
+    pub tensorrt_headers: Option<PathBuf>,
 }
 
 /// Finds what was asked for, and what is there.
 pub fn locate() -> Result<Toolkits> {
     let [cuda, tensorrt] = &ACCELERATORS;
-    tensorrt.locate()?;
-    Ok(Toolkits {
+    let toolkits = Toolkits {
         cuda: cuda.locate()?,
-    })
+        tensorrt_headers: tensorrt.locate()?.and_then(|root| tensorrt.headers(&root)),
+    };
+    ensure!(
+        toolkits.cuda.is_some() || toolkits.tensorrt_headers.is_none(),
+        "TensorRT was found and CUDA was not, and the TensorRT engine is built on the CUDA engine's kernels; set {} to \
+         a CUDA toolkit, or {}=0",
+        cuda.variables[0],
+        tensorrt.option
+    );
+    Ok(toolkits)
 }
 
 impl Accelerator {
@@ -125,6 +135,13 @@ impl Accelerator {
             .filter_map(|folder| folder.parent().map(Path::to_path_buf));
         places.extend(on_path);
         places
+    }
+
+    /// The folder of its evidence below `root`.
+    fn headers(&self, root: &Path) -> Option<PathBuf> {
+        let files = self.evidence.iter().map(|file| root.join(file));
+        let found = files.into_iter().find(|file| file.is_file())?;
+        found.parent().map(Path::to_path_buf)
     }
 
     fn is_in(&self, place: &Path) -> bool {

@@ -25,6 +25,12 @@ pub fn build(packages: &Packages, toolkits: &Toolkits) -> Result<()> {
             .define("CUDA_ROOT", root),
         None => config.define("GPTJ_WITH_CUDA", "OFF"),
     };
+    match &toolkits.tensorrt_headers {
+        Some(folder) => config
+            .define("GPTJ_WITH_TENSORRT", "ON")
+            .define("TENSORRT_INCLUDE", folder),
+        None => config.define("GPTJ_WITH_TENSORRT", "OFF"),
+    };
     // One build folder for each generator: CMake refuses a folder that another one has configured.
     let out = PathBuf::from(std::env::var("OUT_DIR").context("cargo sets OUT_DIR")?);
     match &packages.ninja {
@@ -42,6 +48,9 @@ pub fn build(packages: &Packages, toolkits: &Toolkits) -> Result<()> {
 
     if toolkits.cuda.is_some() {
         put_beside_program(&installed.join("lib/libgptj_cuda.so"), &out)?;
+    }
+    if toolkits.tensorrt_headers.is_some() {
+        put_beside_program(&installed.join("lib/libgptj_tensorrt.so"), &out)?;
     }
     println!("cargo:rustc-link-search=native={}/lib", installed.display());
     println!("cargo:rustc-link-lib=static=gptj_native");

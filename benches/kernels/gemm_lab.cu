@@ -93,6 +93,8 @@ class Bench {
                           .activations = activations_.as<>(),
                           .weights = weights_.as<>(),
                           .bias = bias_.as<>(),
+                          // Behind the result, and zero.
+                          .source = out_.as<std::byte>() + out_.bytes() / 2,
                           .out = out_.as<>(),
                           .activation_scale = scale_.as<float>(),
                           .weight_scale = scale_.as<float>(),

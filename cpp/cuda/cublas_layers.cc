@@ -1,8 +1,5 @@
 #include "cuda/cublas_layers.h"
 
-#include <algorithm>
-
-#include "cuda/carver.h"
 #include "cuda/gemm.h"
 #include "cuda/kernels/pointwise.h"
 #include "cuda/memory.h"
@@ -11,53 +8,22 @@
 namespace gptj::cuda {
 namespace {
 
-struct Parts {
-  void* normed;        // [rows, hidden]
-  void* qkv;           // fp16 [rows, 3 * hidden]
-  void* joined;        // [rows, hidden + inner]: attention's output, then GELU's
-  void* inner;         // fp16 [rows, inner], where GELU is not fused
-  void* final_normed;  // fp16 [logit rows, hidden]
-  std::size_t bytes;
-};
-
-Parts carve(const NetworkShape& shape, void* memory) {
-  const auto rows = static_cast<std::size_t>(shape.limits.max_tokens_per_step + kSpareRows);
-  const auto logit_rows = static_cast<std::size_t>(shape.max_logit_rows() + kSpareRows);
-  const auto hidden = static_cast<std::size_t>(shape.model.n_embd);
-  const auto inner = static_cast<std::size_t>(shape.model.n_inner);
-  const std::size_t element = element_bytes(shape.type);
-  Carver carver(memory);
-  Parts parts{};
-  parts.normed = carver.take(element * rows * hidden);
-  parts.qkv = carver.take(2 * rows * 3 * hidden);
-  parts.joined = carver.take(element * rows * (hidden + inner));
-  parts.inner = carver.take(2 * rows * inner);
-  parts.final_normed = carver.take(2 * logit_rows * hidden);
-  parts.bytes = carver.used();
-  return parts;
-}
-
 class CublasLayers final : public Layers {
  public:
   explicit CublasLayers(const LayersContext& context)
-      : context_(context), workspace_(carve(context.shape, nullptr).bytes, "activations") {
-    parts_ = carve(context.shape, workspace_.as<>());
+      : context_(context), workspace_(carve_products(context.shape, nullptr).bytes, "activations") {
+    parts_ = carve_products(context.shape, workspace_.as<>());
     GPTJ_CUDA_CHECK(cudaMemset(workspace_.as<>(), 0, workspace_.bytes()));
     gelu_is_fused_ = gemm_.supports(mlp_product(context_, 0, {}).shape, max_rows());
   }
 
   void tune(cudaStream_t stream) override;
   void forward(const StepInputs& inputs, cudaStream_t stream) override;
-  std::string report() const override {
-    return "products without a tuned algorithm: " + std::to_string(gemm_.untuned()) + "\n";
-  }
+  std::string report() const override { return gemm_.report() + "\n"; }
 
  private:
   std::int64_t max_rows() const { return context_.shape.limits.max_tokens_per_step; }
-  void* activated() const {
-    return static_cast<std::byte*>(parts_.joined) +
-           static_cast<std::size_t>(context_.dims.hidden) * element_bytes(context_.shape.type);
-  }
+  void* activated() const { return gelu_part(context_, parts_.joined); }
   ProductRows rows(std::int64_t count, const void* in, void* out) const {
     return {.count = count, .in = in, .out = out};
   }
@@ -71,29 +37,12 @@ class CublasLayers final : public Layers {
   LayersContext context_;
   Gemm gemm_;
   DeviceBuffer workspace_;
-  Parts parts_{};
+  ProductBuffers parts_;
   bool gelu_is_fused_ = true;  // the library's product ends with GELU in this precision
 };
 
 void CublasLayers::tune(cudaStream_t stream) {
-  const auto tune_one = [&](const Product& product) { gemm_.tune(product.shape, product.operands, stream); };
-  // Calls `each` with every row count that has a plan of its own.
-  const auto buckets = [](std::int64_t most, const auto& each) {
-    for (std::int64_t m = std::min(Gemm::bucket_of(1), most);; m = std::min(Gemm::bucket_of(m + 1), most)) {
-      each(m);
-      if (m == most) return;
-    }
-  };
-  buckets(max_rows(), [&](std::int64_t m) {
-    tune_one(qkv_product(context_, 0, rows(m, parts_.normed, parts_.qkv)));
-    tune_one(gelu_is_fused_ ? mlp_product(context_, 0, rows(m, parts_.normed, activated()))
-                            : plain_mlp_product(context_, 0, rows(m, parts_.normed, parts_.inner)));
-    tune_one(
-        joined_product(context_, 0, rows(m, parts_.joined, context_.residual), context_.residual));
-  });
-  buckets(context_.shape.max_logit_rows(), [&](std::int64_t m) {
-    tune_one(lm_head_product(context_, rows(m, parts_.final_normed, context_.logits)));
-  });
+  tune_products(gemm_, context_, parts_, TunedProducts::kAll, stream);
   // Rows that no step has written are read by whole tiles.
   GPTJ_CUDA_CHECK(cudaMemsetAsync(workspace_.as<>(), 0, workspace_.bytes(), stream));
 }
@@ -172,7 +121,7 @@ void CublasLayers::forward(const StepInputs& inputs, cudaStream_t stream) {
 }  // namespace
 
 std::size_t CublasLayersSource::workspace_bytes(const NetworkShape& shape) const {
-  return carve(shape, nullptr).bytes + Gemm::workspace_bytes();
+  return carve_products(shape, nullptr).bytes + Gemm::workspace_bytes();
 }
 
 std::unique_ptr<Layers> CublasLayersSource::make(const LayersContext& context) const {

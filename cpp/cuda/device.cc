@@ -41,6 +41,14 @@ std::string device_name(std::int32_t device) {
   return properties.name;
 }
 
+std::int32_t compute_capability(std::int32_t device) {
+  int major = 0;
+  int minor = 0;
+  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return 10 * major + minor;
+}
+
 ElementType use_device(std::int32_t device, const std::string& precision) {
   if (precision != "fp16" && precision != "fp8") {
     unsupported("the cuda engine computes in fp16 or fp8, not in `" + precision + "`");
@@ -51,16 +59,13 @@ ElementType use_device(std::int32_t device, const std::string& precision) {
                 std::to_string(count));
   }
   GPTJ_CUDA_CHECK(cudaSetDevice(device));
-  int major = 0;
-  int minor = 0;
-  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  const std::int32_t capability = compute_capability(device);
   const std::string what = "GPU " + std::to_string(device) + " (" + device_name(device) +
-                           ", compute capability " + std::to_string(major) + "." + std::to_string(minor) +
-                           ")";
-  if (major < 8) unsupported(what + " is too old: the cuda engine needs 8.0 or later");
+                           ", compute capability " + std::to_string(capability / 10) + "." +
+                           std::to_string(capability % 10) + ")";
+  if (capability < 80) unsupported(what + " is too old: the cuda engine needs 8.0 or later");
   if (precision == "fp16") return ElementType::kF16;
-  if (major > 8 || minor >= 9) return ElementType::kF8E4M3;
+  if (capability >= 89) return ElementType::kF8E4M3;
   std::fprintf(stderr, "note: %s has no FP8 tensor cores; using fp16\n", what.c_str());
   return ElementType::kF16;
 }

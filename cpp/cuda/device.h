@@ -18,6 +18,9 @@ ElementType use_device(std::int32_t device, const std::string& precision);
 // `NVIDIA H100 80GB HBM3`.
 std::string device_name(std::int32_t device);
 
+// 90 for 9.0.
+std::int32_t compute_capability(std::int32_t device);
+
 // Throws Error(kUnsupported) for what the kernels have no room for.
 void check_shape(const ModelConfig& model, const GenerationConfig& generation, const EngineOptions& options);
 

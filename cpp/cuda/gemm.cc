@@ -5,6 +5,7 @@
 #include <bit>
 #include <string>
 
+#include "cuda/kernels/checksum.h"
 #include "gptj/error.h"
 
 namespace gptj::cuda {
@@ -123,7 +124,8 @@ struct Gemm::Plan {
   cublasLtMatmulAlgo_t algorithm{};
 };
 
-Gemm::Gemm() : workspace_(kWorkspaceBytes, "cuBLASLt's workspace") {
+Gemm::Gemm()
+    : workspace_(kWorkspaceBytes, "cuBLASLt's workspace"), checksum_(sizeof(std::uint64_t), "a checksum") {
   check_lt(cublasLtCreate(&handle_), "cublasLtCreate");
 }
 
@@ -136,7 +138,7 @@ std::size_t Gemm::workspace_bytes() { return kWorkspaceBytes; }
 
 std::int64_t Gemm::bucket_of(std::int64_t m) {
   if (m > kRowStep) return (m + kRowStep - 1) / kRowStep * kRowStep;
-  return std::max(std::int64_t{16}, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(m))));
+  return std::max(padded_rows(1), static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(m))));
 }
 
 Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
@@ -194,6 +196,11 @@ Gemm::Plan* Gemm::plan_for(const GemmShape& shape, std::int64_t m) {
   return plan.get();
 }
 
+std::string Gemm::report() const {
+  return std::to_string(tried_) + " algorithms tried, " + std::to_string(other_bits_) +
+         " left out for other bits; " + std::to_string(untuned_) + " products ran without a tuned one";
+}
+
 bool Gemm::supports(const GemmShape& shape, std::int64_t m) {
   return m == 0 || plan_for(shape, bucket_of(m)) != nullptr;
 }
@@ -243,14 +250,42 @@ void Gemm::run(const GemmShape& shape, const GemmOperands& operands, cudaStream_
               "cuBLASLt has no algorithm for " + to_text(shape, operands.m) + " on this GPU");
 }
 
+std::optional<std::uint64_t> Gemm::bits_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                           const GemmShape& shape, const GemmOperands& operands,
+                                           cudaStream_t stream) {
+  if (!try_launch(plan, algorithm, shape, operands, stream)) return std::nullopt;
+  const std::int64_t element =
+      shape.output == OutputType::kF32 ? 4 : (shape.output == OutputType::kF16 ? 2 : 1);
+  GPTJ_CUDA_CHECK(cudaMemsetAsync(checksum_.as<>(), 0, checksum_.bytes(), stream));
+  checksum({.data = operands.out,
+            .rows = operands.m,
+            .row_bytes = shape.n * element,
+            .stride_bytes = (shape.output_stride != 0 ? shape.output_stride : shape.n) * element,
+            .result = checksum_.as<std::uint64_t>()},
+           stream);
+  check_launch("checksum");
+  std::uint64_t bits = 0;
+  GPTJ_CUDA_CHECK(cudaMemcpyAsync(&bits, checksum_.as<>(), sizeof bits, cudaMemcpyDeviceToHost, stream));
+  GPTJ_CUDA_CHECK(cudaStreamSynchronize(stream));
+  return bits;
+}
+
 void Gemm::tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream) {
   Plan* const plan = plan_for(shape, bucket_of(operands.m));
   if (plan == nullptr) return;  // run() looks for another one
   const Event begin(true);
   const Event end(true);
   float best = 0.0F;
+  std::optional<std::uint64_t> first;
   for (const cublasLtMatmulAlgo_t& guess : plan->guesses) {
-    if (!try_launch(*plan, guess, shape, operands, stream)) continue;  // the first launch loads its kernel
+    const std::optional<std::uint64_t> bits = bits_of(*plan, guess, shape, operands, stream);
+    if (!bits) continue;
+    ++tried_;
+    if (!first) first = bits;
+    if (bits != first) {
+      ++other_bits_;
+      continue;
+    }
     GPTJ_CUDA_CHECK(cudaEventRecord(begin.get(), stream));
     for (int i = 0; i < kTimedRuns; ++i) try_launch(*plan, guess, shape, operands, stream);
     GPTJ_CUDA_CHECK(cudaEventRecord(end.get(), stream));

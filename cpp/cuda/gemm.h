@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -65,21 +67,22 @@ class Gemm {
   // Whether the library has an algorithm for it on this GPU.
   bool supports(const GemmShape& shape, std::int64_t m);
 
-  // Times the library's best guesses for these operands and keeps the fastest; waits for the stream.
-  // Overwrites `out`.
+  // Times the library's best guesses for these operands and keeps the fastest of those that give the bits of
+  // the first, so that a run's results do not hang on a clock; waits for the stream. Overwrites `out`; what
+  // is added to an accumulating product has to lie elsewhere, and activations should not be zeros.
   void tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
 
-  // Rows that a product of `m` rows runs on. Many kernels take only whole tiles of rows, and those that do
-  // take any count are slower.
-  static constexpr std::int64_t padded_rows(std::int64_t m) { return (m + 15) / 16 * 16; }
+  // Rows that a product of `m` rows runs on. Many kernels take only whole tiles of rows, those that take any
+  // count are slower, and below 64 rows, where weights are what takes time, the library chooses worse ones.
+  static constexpr std::int64_t padded_rows(std::int64_t m) { return m <= 64 ? 64 : (m + 15) / 16 * 16; }
 
   // Row counts that share a plan are rounded up to the same number; a plan is tuned at it.
   static std::int64_t bucket_of(std::int64_t m);
 
   void run(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
 
-  // Products so far for which the tuned algorithm did not run, so that another one had to be found.
-  std::uint64_t untuned() const { return untuned_; }
+  // How tuning went, and how many products ran without a tuned algorithm; for people.
+  std::string report() const;
 
  private:
   struct Plan;
@@ -93,9 +96,17 @@ class Gemm {
                   const GemmOperands& operands, cudaStream_t stream);
 
   cublasLtHandle_t handle_ = nullptr;
+  // Of `out` after one run of the algorithm; nothing when it does not run.
+  std::optional<std::uint64_t> bits_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                       const GemmShape& shape, const GemmOperands& operands,
+                                       cudaStream_t stream);
+
   DeviceBuffer workspace_;
+  DeviceBuffer checksum_;  // one std::uint64_t
   std::map<Key, std::unique_ptr<Plan>> plans_;
   std::uint64_t untuned_ = 0;
+  std::uint64_t tried_ = 0;       // by tune()
+  std::uint64_t other_bits_ = 0;  // of these, left out for them
 };
 
 }  // namespace gptj::cuda

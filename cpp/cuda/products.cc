@@ -1,5 +1,11 @@
 #include "cuda/products.h"
 
+#include <algorithm>
+
+#include "cuda/carver.h"
+#include "cuda/check.h"
+#include "cuda/kernels/pointwise.h"
+
 namespace gptj::cuda {
 
 Product qkv_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows) {
@@ -28,8 +34,7 @@ Product plain_mlp_product(const LayersContext& context, std::int32_t layer, cons
 Product mlp_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows) {
   const LayerWeights& weights = context.weights->layer(layer);
   Product product = plain_mlp_product(context, layer, rows);
-  product.shape.output =
-      context.shape.type == ElementType::kF8E4M3 ? OutputType::kF8E4M3 : OutputType::kF16;
+  product.shape.output = context.shape.type == ElementType::kF8E4M3 ? OutputType::kF8E4M3 : OutputType::kF16;
   product.shape.epilogue = Epilogue::kBiasGelu;
   product.shape.output_stride = context.dims.hidden + context.shape.model.n_inner;
   product.operands.bias = weights.fc_in_bias;
@@ -65,6 +70,84 @@ Product lm_head_product(const LayersContext& context, const ProductRows& rows) {
            .weights = context.weights->lm_head(),
            .bias = context.weights->lm_head_bias(),
            .out = rows.out}};
+}
+
+ProductBuffers carve_products(const NetworkShape& shape, void* memory) {
+  const auto rows = static_cast<std::size_t>(shape.limits.max_tokens_per_step + kSpareRows);
+  const auto logit_rows = static_cast<std::size_t>(shape.max_logit_rows() + kSpareRows);
+  const auto hidden = static_cast<std::size_t>(shape.model.n_embd);
+  const auto inner = static_cast<std::size_t>(shape.model.n_inner);
+  const std::size_t element = element_bytes(shape.type);
+  Carver carver(memory);
+  ProductBuffers buffers;
+  buffers.normed = carver.take(element * rows * hidden);
+  buffers.qkv = carver.take(2 * rows * 3 * hidden);
+  buffers.joined = carver.take(element * rows * (hidden + inner));
+  buffers.inner = carver.take(2 * rows * inner);
+  buffers.final_normed = carver.take(2 * logit_rows * hidden);
+  buffers.bytes = carver.used();
+  return buffers;
+}
+
+void* gelu_part(const LayersContext& context, void* joined) {
+  return static_cast<std::byte*>(joined) +
+         static_cast<std::size_t>(context.dims.hidden) * element_bytes(context.shape.type);
+}
+
+namespace {
+
+// Any numbers of a sensible size, of the layers' type.
+void fill(const LayersContext& context, void* to, std::int64_t count, const ProductBuffers& buffers,
+          cudaStream_t stream) {
+  constexpr std::uint64_t kSeed = 20;
+  if (context.shape.type == ElementType::kF16) {
+    fill_random(to, count, kSeed, 1.0F, stream);
+    return;
+  }
+  const std::int64_t at_once =
+      std::int64_t{context.shape.limits.max_tokens_per_step} * context.shape.model.n_inner;
+  fill_random(buffers.inner, at_once, kSeed, 1.0F, stream);
+  for (std::int64_t done = 0; done < count; done += at_once) {
+    quantise(buffers.inner, false, std::min(at_once, count - done), context.weights->layer(0).normed_scale,
+             static_cast<std::byte*>(to) + done, stream);
+  }
+}
+
+}  // namespace
+
+void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffers& buffers,
+                   TunedProducts which, cudaStream_t stream) {
+  const auto tune = [&](const Product& product) { gemm.tune(product.shape, product.operands, stream); };
+  // Calls `each` with every row count that has a plan of its own.
+  const auto buckets = [](std::int64_t most, const auto& each) {
+    for (std::int64_t m = std::min(Gemm::bucket_of(1), most);; m = std::min(Gemm::bucket_of(m + 1), most)) {
+      each(m);
+      if (m == most) return;
+    }
+  };
+  const std::int64_t rows = context.shape.limits.max_tokens_per_step;
+  const bool gelu_is_fused = gemm.supports(mlp_product(context, 0, {}).shape, rows);
+  const std::int64_t hidden = context.dims.hidden;
+  fill(context, buffers.normed, rows * hidden, buffers, stream);
+  fill(context, buffers.joined, rows * (hidden + context.shape.model.n_inner), buffers, stream);
+  fill_random(buffers.final_normed, context.shape.max_logit_rows() * hidden, 21, 1.0F, stream);
+  check_launch("fill_random");
+  if (which == TunedProducts::kAll) {
+    buckets(rows, [&](std::int64_t m) {
+      tune(qkv_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.qkv}));
+      if (gelu_is_fused) {
+        tune(mlp_product(context, 0,
+                         {.count = m, .in = buffers.normed, .out = gelu_part(context, buffers.joined)}));
+      } else {
+        tune(plain_mlp_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.inner}));
+      }
+      tune(joined_product(context, 0, {.count = m, .in = buffers.joined, .out = buffers.qkv},
+                          context.residual));
+    });
+  }
+  buckets(context.shape.max_logit_rows(), [&](std::int64_t m) {
+    tune(lm_head_product(context, {.count = m, .in = buffers.final_normed, .out = context.logits}));
+  });
 }
 
 }  // namespace gptj::cuda

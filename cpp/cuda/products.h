@@ -38,4 +38,25 @@ Product joined_product(const LayersContext& context, std::int32_t layer, const P
 // From normed fp16 rows to float [count, padded_vocab].
 Product lm_head_product(const LayersContext& context, const ProductRows& rows);
 
+// Room for what the products of a full step read and write.
+struct ProductBuffers {
+  void* normed = nullptr;        // [rows, hidden]
+  void* qkv = nullptr;           // fp16 [rows, 3 * hidden]
+  void* joined = nullptr;        // [rows, hidden + inner]: attention's output, then GELU's
+  void* inner = nullptr;         // fp16 [rows, inner], where GELU is not fused
+  void* final_normed = nullptr;  // fp16 [logit rows, hidden]
+  std::size_t bytes = 0;
+};
+// Parts of `memory`; without memory only counted.
+ProductBuffers carve_products(const NetworkShape& shape, void* memory);
+
+// Where GELU's part of a row of `joined` begins.
+void* gelu_part(const LayersContext& context, void* joined);
+
+enum class TunedProducts : std::uint8_t { kAll, kLmHead };
+
+// Chooses the fastest algorithm for every size of step. Overwrites the buffers and the residual stream.
+void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffers& buffers,
+                   TunedProducts which, cudaStream_t stream);
+
 }  // namespace gptj::cuda

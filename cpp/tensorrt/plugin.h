@@ -1,0 +1,37 @@
+// Operations as TensorRT's plugins. The one place that knows the plugin interface: plugin_v2.cc implements it for
+// TensorRT 8.6, plugin_v3.cc for 10 and later.
+#pragma once
+
+#include <NvInfer.h>
+
+#include <span>
+#include <string>
+
+#include "tensorrt/operation.h"
+
+namespace gptj::tensorrt {
+
+inline constexpr const char* kPluginName = "GptjOperation";
+inline constexpr const char* kPluginVersion = "1";
+inline constexpr const char* kPluginNamespace = "";
+
+// Makes the plugin known, so that plans with operations can be read. May be called again.
+void register_operations(nvinfer1::IPluginRegistry& registry);
+
+// Adds the operation to the network and gives its output.
+nvinfer1::ITensor& add_operation(nvinfer1::INetworkDefinition& network, const Operation& operation,
+                                 std::span<nvinfer1::ITensor* const> inputs, const std::string& name);
+
+inline nvinfer1::DataType to_tensorrt(ValueType type) {
+  switch (type) {
+    case ValueType::kHalf:
+      return nvinfer1::DataType::kHALF;
+    case ValueType::kFloat:
+      return nvinfer1::DataType::kFLOAT;
+    case ValueType::kInt32:
+      return nvinfer1::DataType::kINT32;
+  }
+  return nvinfer1::DataType::kHALF;
+}
+
+}  // namespace gptj::tensorrt
