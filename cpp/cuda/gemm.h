@@ -95,12 +95,12 @@ class Gemm {
   bool try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
                   const GemmOperands& operands, cudaStream_t stream);
 
-  cublasLtHandle_t handle_ = nullptr;
   // Of `out` after one run of the algorithm; nothing when it does not run.
   std::optional<std::uint64_t> bits_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                                        const GemmShape& shape, const GemmOperands& operands,
                                        cudaStream_t stream);
 
+  cublasLtHandle_t handle_ = nullptr;
   DeviceBuffer workspace_;
   DeviceBuffer checksum_;  // one std::uint64_t
   std::map<Key, std::unique_ptr<Plan>> plans_;

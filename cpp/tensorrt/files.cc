@@ -36,7 +36,8 @@ void write_whole(const std::string& path, const void* data, std::size_t bytes) {
     }
   }
   std::filesystem::rename(unfinished, path, failed);
-  if (failed) throw Error(ErrorKind::kIo, "cannot rename " + unfinished + " to " + path + ": " + failed.message());
+  if (failed)
+    throw Error(ErrorKind::kIo, "cannot rename " + unfinished + " to " + path + ": " + failed.message());
 }
 
 }  // namespace gptj::tensorrt

@@ -55,7 +55,8 @@ class NetworkBuilder {
  private:
   static std::int32_t narrow(std::int64_t value) { return static_cast<std::int32_t>(value); }
 
-  ITensor* input(const std::string& name, nvinfer1::DataType type, std::initializer_list<std::int64_t> sizes) {
+  ITensor* input(const std::string& name, nvinfer1::DataType type,
+                 std::initializer_list<std::int64_t> sizes) {
     ITensor* const tensor = network_.addInput(name.c_str(), type, dims(sizes));
     if (tensor == nullptr) throw Error(ErrorKind::kInternal, "TensorRT refused the input " + name);
     tensor->setAllowedFormats(1U << static_cast<std::uint32_t>(nvinfer1::TensorFormat::kLINEAR));
@@ -77,7 +78,8 @@ class NetworkBuilder {
   ITensor* fp8_layer(std::int32_t layer, ITensor* residual) {
     const std::string name = "layer " + std::to_string(layer) + " ";
     ITensor* const normed = add(packed(OperationKind::kNorm, layer, hidden_), {residual}, name + "norm");
-    ITensor* const qkv = add(half(OperationKind::kQkvProduct, layer, 3 * hidden_), {normed}, name + "Q, K, V");
+    ITensor* const qkv =
+        add(half(OperationKind::kQkvProduct, layer, 3 * hidden_), {normed}, name + "Q, K, V");
     ITensor* const joined = add(packed(OperationKind::kAttentionAndMlp, layer, hidden_ + inner_),
                                 {qkv, normed}, name + "attention and MLP");
     return add(half(OperationKind::kJoinedProduct, layer, hidden_), {joined, residual}, name + "back");
@@ -173,18 +175,21 @@ PlanReport build_plan(const PlanRequest& request) {
   const std::vector<char> known =
       request.timing_cache_path.empty() ? std::vector<char>() : read_if_there(request.timing_cache_path);
   std::unique_ptr<nvinfer1::ITimingCache> timings(config->createTimingCache(known.data(), known.size()));
-  if (!timings) timings.reset(config->createTimingCache(nullptr, 0));  // of another version or GPU
-  else report.timings_reused = known.size();
+  if (!timings)
+    timings.reset(config->createTimingCache(nullptr, 0));  // of another version or GPU
+  else
+    report.timings_reused = known.size();
   if (timings) config->setTimingCache(*timings, false);
   report.network_seconds = seconds_since(begin);
 
   const auto start = std::chrono::steady_clock::now();
   const std::unique_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
   if (!plan) {
-    throw Error(ErrorKind::kInternal, "TensorRT " + library.version() + " could not build a plan for GPU " +
-                                          std::to_string(request.options.device) + logger.reason() +
-                                          ". If memory ran out: end what else runs on the GPU, or use a smaller "
-                                          "max_tokens_per_step");
+    throw Error(ErrorKind::kInternal,
+                "TensorRT " + library.version() + " could not build a plan for GPU " +
+                    std::to_string(request.options.device) + logger.reason() +
+                    ". If memory ran out: end what else runs on the GPU, or use a smaller "
+                    "max_tokens_per_step");
   }
   report.build_seconds = seconds_since(start);
   write_whole(request.options.plan_path, plan->data(), plan->size());

@@ -68,8 +68,9 @@ void run_mlp(const Operation& operation, const OperationTensors& tensors, cudaSt
   const cuda::LayersContext& context = current->context;
   const void* normed = tensors.inputs[1];
   if (current->inner == nullptr) {
-    run(cuda::mlp_product(context, operation.layer,
-                          {.count = tensors.rows, .in = normed, .out = cuda::gelu_part(context, tensors.output)}),
+    run(cuda::mlp_product(
+            context, operation.layer,
+            {.count = tensors.rows, .in = normed, .out = cuda::gelu_part(context, tensors.output)}),
         stream);
   } else {
     run(cuda::plain_mlp_product(context, operation.layer,

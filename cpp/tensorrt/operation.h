@@ -32,9 +32,9 @@ enum class ValueType : std::int32_t { kHalf, kFloat, kInt32 };
 struct Operation {
   OperationKind kind = OperationKind::kNorm;
   std::int32_t layer = 0;
-  std::int32_t columns = 0;    // of the output, in its own elements
+  std::int32_t columns = 0;           // of the output, in its own elements
   ValueType type = ValueType::kHalf;  // of the output
-  std::int32_t rows_from = 0;  // the input whose first dimension counts the output's rows
+  std::int32_t rows_from = 0;         // the input whose first dimension counts the output's rows
 };
 
 // What an operation finds around it: the engine's, for the step that is being enqueued.
@@ -42,7 +42,7 @@ struct StepScope {
   const cuda::LayersContext& context;
   const cuda::StepInputs& inputs;
   cuda::Gemm& gemm;
-  void* inner = nullptr;  // fp16 [rows, inner]; not null: GELU is a kernel of its own
+  void* inner = nullptr;       // fp16 [rows, inner]; not null: GELU is a kernel of its own
   std::exception_ptr failure;  // of the first operation that failed
 };
 

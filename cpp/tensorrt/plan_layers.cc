@@ -58,8 +58,7 @@ class PlanLayers final : public cuda::Layers {
   void tune(cudaStream_t stream) override;
   void forward(const cuda::StepInputs& inputs, cudaStream_t stream) override;
   std::string report() const override {
-    return gemm_.report() +
-           "; Q, K, V and the MLP's product are one part where TensorRT computes them\n";
+    return gemm_.report() + "; Q, K, V and the MLP's product are one part where TensorRT computes them\n";
   }
 
  private:
@@ -110,7 +109,8 @@ void PlanLayers::tune(cudaStream_t stream) {
 }
 
 void PlanLayers::forward(const cuda::StepInputs& inputs, cudaStream_t stream) {
-  StepScope scope{.context = context_, .inputs = inputs, .gemm = gemm_, .inner = inner_.as<>(), .failure = {}};
+  StepScope scope{
+      .context = context_, .inputs = inputs, .gemm = gemm_, .inner = inner_.as<>(), .failure = {}};
   const ScopeGuard guard(scope);
   set_rows(kResidual, dims({cuda::Gemm::padded_rows(inputs.rows.rows), context_.dims.hidden}));
   const bool has_logits = inputs.logit_row_count > 0;
@@ -148,8 +148,8 @@ void check_range(const nvinfer1::ICudaEngine& engine, const std::string& path, c
   const std::int64_t most = most_rows(engine, name);
   if (most == wanted) return;
   throw Error(ErrorKind::kInvalidArgument, "the plan " + path + " has " + std::to_string(most) + " rows of " +
-                                               name + ", and these settings need " +
-                                               std::to_string(wanted) + remedy(path));
+                                               name + ", and these settings need " + std::to_string(wanted) +
+                                               remedy(path));
 }
 
 }  // namespace
@@ -157,8 +157,8 @@ void check_range(const nvinfer1::ICudaEngine& engine, const std::string& path, c
 std::unique_ptr<cuda::LayersSource> read_plan(const EngineOptions& options, const cuda::NetworkShape& shape) {
   const std::vector<char> bytes = read_if_there(options.plan_path);
   if (bytes.empty()) {
-    throw Error(ErrorKind::kIo, "there is no plan " + options.plan_path +
-                                    "; build it with `run_harness generate-engines`");
+    throw Error(ErrorKind::kIo,
+                "there is no plan " + options.plan_path + "; build it with `run_harness generate-engines`");
   }
   auto plan = std::make_shared<LoadedPlan>(options.verbose);
   plan->runtime = RuntimeLibrary::open().runtime(plan->logger);

@@ -1,5 +1,5 @@
-// Operations as TensorRT's plugins. The one place that knows the plugin interface: plugin_v2.cc implements it for
-// TensorRT 8.6, plugin_v3.cc for 10 and later.
+// Operations as TensorRT's plugins. The one place that knows the plugin interface: plugin_v2.cc implements it
+// for TensorRT 8.6, plugin_v3.cc for 10 and later.
 #pragma once
 
 #include <NvInfer.h>

@@ -23,7 +23,9 @@ class OperationPlugin final : public nvinfer1::IPluginV2DynamicExt {
   std::int32_t initialize() noexcept override { return 0; }
   void terminate() noexcept override {}
   std::size_t getSerializationSize() const noexcept override { return sizeof operation_; }
-  void serialize(void* buffer) const noexcept override { std::memcpy(buffer, &operation_, sizeof operation_); }
+  void serialize(void* buffer) const noexcept override {
+    std::memcpy(buffer, &operation_, sizeof operation_);
+  }
   void destroy() noexcept override { delete this; }
   void setPluginNamespace(const char*) noexcept override {}
   const char* getPluginNamespace() const noexcept override { return kPluginNamespace; }
@@ -35,7 +37,9 @@ class OperationPlugin final : public nvinfer1::IPluginV2DynamicExt {
   }
 
   // IPluginV2DynamicExt
-  IPluginV2DynamicExt* clone() const noexcept override { return new (std::nothrow) OperationPlugin(operation_); }
+  IPluginV2DynamicExt* clone() const noexcept override {
+    return new (std::nothrow) OperationPlugin(operation_);
+  }
   DimsExprs getOutputDimensions(std::int32_t, const DimsExprs* inputs, std::int32_t,
                                 nvinfer1::IExprBuilder& builder) noexcept override {
     DimsExprs out{};

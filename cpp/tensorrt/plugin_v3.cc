@@ -80,7 +80,9 @@ class OperationPlugin final : public nvinfer1::IPluginV3,
     const OperationTensors tensors{.rows = outputs[0].dims.d[0], .inputs = inputs, .output = output[0]};
     return run_operation(operation_, tensors, stream) ? 0 : 1;
   }
-  nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext*) noexcept override { return clone(); }
+  nvinfer1::IPluginV3* attachToContext(nvinfer1::IPluginResourceContext*) noexcept override {
+    return clone();
+  }
   const nvinfer1::PluginFieldCollection* getFieldsToSerialize() noexcept override {
     field_ = nvinfer1::PluginField(kOperationField, &operation_, nvinfer1::PluginFieldType::kUNKNOWN,
                                    static_cast<std::int32_t>(sizeof operation_));

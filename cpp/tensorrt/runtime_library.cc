@@ -83,10 +83,9 @@ RuntimeLibrary::RuntimeLibrary() {
   }
   version_ = version_text(version());
   if (version() / kVersionSteps[0] != NV_TENSORRT_MAJOR) {
-    throw Error(ErrorKind::kUnsupported, folder_ + name + " is TensorRT " + version_ +
-                                             ", and this engine was built for " +
-                                             std::to_string(NV_TENSORRT_MAJOR) + "." +
-                                             std::to_string(NV_TENSORRT_MINOR));
+    throw Error(ErrorKind::kUnsupported,
+                folder_ + name + " is TensorRT " + version_ + ", and this engine was built for " +
+                    std::to_string(NV_TENSORRT_MAJOR) + "." + std::to_string(NV_TENSORRT_MINOR));
   }
 }
 

@@ -28,8 +28,8 @@ class Logger final : public nvinfer1::ILogger {
 class RuntimeLibrary {
  public:
   // Opens it once for the process: TENSORRT_ROOT/lib first, then wherever the loader looks. Throws
-  // Error(kUnsupported) naming what was looked for and where when it is missing or of another major version than
-  // this engine was built for.
+  // Error(kUnsupported) naming what was looked for and where when it is missing or of another major version
+  // than this engine was built for.
   static const RuntimeLibrary& open();
 
   // "8.6.0"

@@ -15,8 +15,8 @@ static_assert(NV_TENSORRT_MAJOR == 8 || NV_TENSORRT_MAJOR >= 10, "TensorRT 8.6, 
 
 // fp16 has to be allowed, and asked for layer by layer.
 inline nvinfer1::INetworkDefinition* create_network(nvinfer1::IBuilder& builder) {
-  return builder.createNetworkV2(1U << static_cast<std::uint32_t>(
-                                     nvinfer1::NetworkDefinitionCreationFlag::kEXPLICIT_BATCH));
+  return builder.createNetworkV2(
+      1U << static_cast<std::uint32_t>(nvinfer1::NetworkDefinitionCreationFlag::kEXPLICIT_BATCH));
 }
 inline void allow_half(nvinfer1::IBuilderConfig& config) {
   config.setFlag(nvinfer1::BuilderFlag::kFP16);
@@ -41,8 +41,8 @@ inline constexpr int kVersionSteps[] = {1000, 100};
 // Networks are strongly typed: layers compute in the type of their inputs.
 inline nvinfer1::INetworkDefinition* create_network(nvinfer1::IBuilder& builder) {
 #if NV_TENSORRT_MAJOR == 10
-  return builder.createNetworkV2(1U << static_cast<std::uint32_t>(
-                                     nvinfer1::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED));
+  return builder.createNetworkV2(
+      1U << static_cast<std::uint32_t>(nvinfer1::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED));
 #else
   return builder.createNetworkV2(0U);
 #endif

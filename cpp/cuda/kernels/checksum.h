@@ -8,10 +8,10 @@
 namespace gptj::cuda {
 
 struct ChecksumRows {
-  const void* data = nullptr;      // 4-byte aligned
+  const void* data = nullptr;  // 4-byte aligned
   std::int64_t rows = 0;
-  std::int64_t row_bytes = 0;      // a multiple of 4
-  std::int64_t stride_bytes = 0;   // between rows
+  std::int64_t row_bytes = 0;       // a multiple of 4
+  std::int64_t stride_bytes = 0;    // between rows
   std::uint64_t* result = nullptr;  // on the GPU; added to, so it starts at 0
 };
 
