@@ -38,7 +38,7 @@ def lengths(table, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--layers", type=int, default=28, help="fewer only to try the script")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -46,7 +46,7 @@ EngineLimits limits_for(const EngineOptions& options, const ModelConfig& model,
 
 // What a library libgptj_NAME.so exports, with C linkage. Raise the version with every change to a type that
 // crosses: EngineOptions, ModelConfig, GenerationConfig, WeightStore, Engine and what these contain.
-inline constexpr std::uint32_t kEngineAbiVersion = 4;
+inline constexpr std::uint32_t kEngineAbiVersion = 5;
 inline constexpr const char* kEngineAbiVersionSymbol = "gptj_engine_abi_version";
 inline constexpr const char* kCreateEngineSymbol = "gptj_create_engine";
 
