@@ -171,6 +171,8 @@ PlanReport build_plan(const PlanRequest& request) {
   set_range(*profile, kLogitRows, dims({1}), dims({plan_logit_rows(shape)}));
   config->addOptimizationProfile(profile);
   allow_half(*config);
+  // Its own kernels alone: cuBLAS and cuDNN of the version that it wants need not be on this machine.
+  config->setTacticSources(0);
   config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, kTacticBytes);
   const std::vector<char> known =
       request.timing_cache_path.empty() ? std::vector<char>() : read_if_there(request.timing_cache_path);
@@ -195,7 +197,7 @@ PlanReport build_plan(const PlanRequest& request) {
   write_whole(request.options.plan_path, plan->data(), plan->size());
   report.plan_bytes = plan->size();
   if (timings && !request.timing_cache_path.empty()) {
-    const std::unique_ptr<nvinfer1::IHostMemory> blob(timings->serialize());
+    const std::unique_ptr<nvinfer1::IHostMemory> blob(config->getTimingCache()->serialize());
     if (blob) write_whole(request.timing_cache_path, blob->data(), blob->size());
   }
   return report;
