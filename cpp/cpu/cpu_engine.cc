@@ -50,7 +50,7 @@ struct LogitOwner {
 class CpuEngine final : public Engine {
  public:
   CpuEngine(const EngineOptions& options, const ModelConfig& model, const GenerationConfig& generation,
-            const WeightStore& weights);
+            const WeightStore& weights, cpu::ActivationObserver* observer);
 
   const std::string& name() const override { return name_; }
   const EngineLimits& limits() const override { return limits_; }
@@ -112,7 +112,8 @@ cpu::ComputeType compute_type(const std::string& precision) {
 }
 
 CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model,
-                     const GenerationConfig& generation, const WeightStore& weights)
+                     const GenerationConfig& generation, const WeightStore& weights,
+                     cpu::ActivationObserver* observer)
     : limits_(limits_for(options, model, generation)),
       model_(model),
       generation_(generation),
@@ -128,6 +129,10 @@ CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model,
                                         "; the CPU engine takes at most " +
                                         std::to_string(cpu::kQueriesPerTask));
   }
+  if (observer != nullptr && options.precision != "f32") {
+    refuse(ErrorKind::kInvalidArgument,
+           "activations are observed in f32, not in `" + options.precision + "`");
+  }
   omp_set_num_threads(threads_);
   cpu::NetworkOptions network;
   network.compute = compute_type(options.precision);
@@ -136,6 +141,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const ModelConfig& model,
   network.max_cache_rows =
       kv_blocks_for(limits_, limits_.max_prompt_tokens, limits_.max_new_tokens) * limits_.kv_block_size;
   network.beam_width = limits_.beam_width;
+  network.observer = observer;
   network_ = make_network(model, weights, network);
   cache_ = std::make_unique<KvCache>(cpu::KvCacheShape{
       .layers = model.n_layer,
@@ -329,8 +335,9 @@ void CpuEngine::advance(Request& request, std::span<const float> logits) const {
 }  // namespace
 
 std::unique_ptr<Engine> create_cpu_engine(const EngineOptions& options, const ModelConfig& model,
-                                          const GenerationConfig& generation, const WeightStore& weights) {
-  return std::make_unique<CpuEngine>(options, model, generation, weights);
+                                          const GenerationConfig& generation, const WeightStore& weights,
+                                          cpu::ActivationObserver* observer) {
+  return std::make_unique<CpuEngine>(options, model, generation, weights, observer);
 }
 
 }  // namespace gptj

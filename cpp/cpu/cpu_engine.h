@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cpu/activation_observer.h"
 #include "gptj/engine.h"
 #include "gptj/engine_options.h"
 #include "gptj/types.h"
@@ -16,7 +17,10 @@ namespace gptj {
 //
 // A request's tokens do not depend on what else runs, nor on how its prompt is cut into chunks: each row of a
 // product and each query of an attention is computed in the same order whatever stands beside it.
+//
+// `observer`, if there is one, sees every row of every step in "f32", and lives as long as the engine.
 std::unique_ptr<Engine> create_cpu_engine(const EngineOptions& options, const ModelConfig& model,
-                                          const GenerationConfig& generation, const WeightStore& weights);
+                                          const GenerationConfig& generation, const WeightStore& weights,
+                                          cpu::ActivationObserver* observer = nullptr);
 
 }  // namespace gptj

@@ -86,6 +86,14 @@ class GptJ final : public Network {
   };
 
   void embed(const Batch& batch);
+  // Shows a matrix without gaps to whoever calibrates, which is done in float only.
+  void show(std::int32_t layer, Activation activation, const Element* data, std::int32_t rows,
+            std::int32_t columns) const {
+    if constexpr (std::is_same_v<Element, float>) {
+      if (observer_ != nullptr) observer_->observe(layer, activation, {data, rows, columns, columns});
+    }
+  }
+  void show_keys_and_values(std::int32_t layer, std::int32_t rows) const;
   void normalise(const float* x, std::int32_t rows, const std::vector<float>& weight,
                  const std::vector<float>& bias, Element* out) const;
   void rotate_and_cache(const Batch& batch, KvCache& cache, std::int32_t layer);
@@ -106,6 +114,7 @@ class GptJ final : public Network {
 
   ModelConfig model_;
   std::int32_t beam_width_;
+  ActivationObserver* observer_;
   const Kernels& kernels_ = best_kernels();
   RotaryTable rotary_;
   std::vector<float> embedding_;  // [vocab, n_embd]
@@ -134,7 +143,10 @@ std::vector<float> concatenate(std::vector<float> a, const std::vector<float>& b
 
 template <typename Element>
 GptJ<Element>::GptJ(const ModelConfig& model, const WeightStore& weights, const NetworkOptions& options)
-    : model_(model), beam_width_(options.beam_width), rotary_(model.n_positions, model.rotary_dim) {
+    : model_(model),
+      beam_width_(options.beam_width),
+      observer_(options.observer),
+      rotary_(model.n_positions, model.rotary_dim) {
   constexpr ComputeType kType = kCompute<Element>;
   const std::int64_t embd = model.n_embd;
   const std::int64_t inner = model.n_inner;
@@ -196,12 +208,16 @@ std::span<const float> GptJ<Element>::forward(const Batch& batch, KvCache& cache
   for (std::int32_t index = 0; index < model_.n_layer; ++index) {
     Layer& layer = layers_[static_cast<std::size_t>(index)];
     normalise(residual_.data(), rows, layer.norm_weight, layer.norm_bias, normalised_.data());
+    show(index, Activation::kNormed, normalised_.data(), rows, model_.n_embd);
     layer.qkv.run(normalised_.data(), qkv_.data(), rows);
     rotate_and_cache(batch, cache, index);
+    show_keys_and_values(index, rows);
     attend(batch, cache, index);
+    show(index, Activation::kJoined, attended_.data(), rows, model_.n_embd);
     // Attention and MLP both read the normalised input and both add to the residual.
     layer.attention_out.run(attended_.data(), residual_.data(), rows);
     layer.mlp_in.run(normalised_.data(), inner_.data(), rows);
+    show(index, Activation::kJoined, inner_.data(), rows, model_.n_inner);
     layer.mlp_out.run(inner_.data(), residual_.data(), rows);
   }
 
@@ -269,6 +285,16 @@ void GptJ<Element>::rotate_and_cache(const Batch& batch, KvCache& cache, std::in
       }
     }
   }
+}
+
+// Behind rotate_and_cache(), which turns keys in place.
+template <typename Element>
+void GptJ<Element>::show_keys_and_values(std::int32_t layer, std::int32_t rows) const {
+  if (observer_ == nullptr) return;
+  const auto stride = static_cast<std::int64_t>(3 * width());
+  const float* keys = qkv_.data() + width();
+  observer_->observe(layer, Activation::kKeys, {keys, rows, model_.n_embd, stride});
+  observer_->observe(layer, Activation::kValues, {keys + width(), rows, model_.n_embd, stride});
 }
 
 template <typename Element>

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "cpu/activation_observer.h"
 #include "cpu/batch.h"
 #include "cpu/kv_cache.h"
 #include "cpu/linear.h"
@@ -19,6 +20,7 @@ struct NetworkOptions {
   std::int32_t max_logit_rows = 0;  // logit rows in one batch
   std::int32_t max_cache_rows = 0;  // rows that one request can hold, blocks counted whole
   std::int32_t beam_width = 0;
+  ActivationObserver* observer = nullptr;  // kF32 only; lives as long as the network
 };
 
 class Network {

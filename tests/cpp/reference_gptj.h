@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gptj/types.h"
@@ -15,8 +17,15 @@ namespace gptj::testing {
 
 class ReferenceGptJ {
  public:
-  ReferenceGptJ(const ModelConfig& config, const SyntheticModel& weights)
-      : config_(config), weights_(weights), width_(static_cast<std::size_t>(config.n_embd)) {}
+  using Row = std::vector<double>;
+  // Is shown the rows of a layer that 8-bit engines quantise: "normed", "joined", "keys" (rotated), "values".
+  using Watcher = std::function<void(std::int32_t layer, std::string_view name, const Row& row)>;
+
+  ReferenceGptJ(const ModelConfig& config, const SyntheticModel& weights, Watcher watcher = {})
+      : config_(config),
+        weights_(weights),
+        watcher_(std::move(watcher)),
+        width_(static_cast<std::size_t>(config.n_embd)) {}
 
   // [vocab] logits behind the last of `tokens`. Asked for again, it remembers.
   const std::vector<double>& logits(const std::vector<TokenId>& tokens) {
@@ -26,8 +35,11 @@ class ReferenceGptJ {
   }
 
  private:
-  using Row = std::vector<double>;
   using Rows = std::vector<Row>;
+
+  void show(std::int32_t layer, std::string_view name, const Row& row) const {
+    if (watcher_) watcher_(layer, name, row);
+  }
 
   Row compute(const std::vector<TokenId>& tokens) const {
     const auto& embedding = weights_.floats("transformer.wte.weight");
@@ -121,15 +133,20 @@ class ReferenceGptJ {
       values.push_back(linear(normalised.back(), prefix + "attn.v_proj", false));
       rotate(queries.back(), position);
       rotate(keys.back(), position);
+      show(layer, "normed", normalised.back());
+      show(layer, "keys", keys.back());
+      show(layer, "values", values.back());
     }
     for (std::size_t position = 0; position < x.size(); ++position) {
-      const Row attended =
-          linear(attend(queries[position], keys, values, position + 1), prefix + "attn.out_proj", false);
+      const Row mixed = attend(queries[position], keys, values, position + 1);
+      const Row attended = linear(mixed, prefix + "attn.out_proj", false);
       Row inner = linear(normalised[position], prefix + "mlp.fc_in", true);
       for (double& value : inner) {
         constexpr double kRootTwoOverPi = 0.79788456080286535588;
         value *= 0.5 * (1.0 + std::tanh(kRootTwoOverPi * (value + 0.044715 * value * value * value)));
       }
+      show(layer, "joined", mixed);
+      show(layer, "joined", inner);
       const Row outer = linear(inner, prefix + "mlp.fc_out", true);
       for (std::size_t i = 0; i < width_; ++i) x[position][i] += attended[i] + outer[i];
     }
@@ -137,6 +154,7 @@ class ReferenceGptJ {
 
   ModelConfig config_;
   const SyntheticModel& weights_;
+  Watcher watcher_;
   std::size_t width_;
   std::map<std::vector<TokenId>, Row> known_;
 };
