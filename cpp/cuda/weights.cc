@@ -20,7 +20,8 @@ constexpr float kNormedRange = 64.0F;
 constexpr float kJoinedRange = 112.0F;
 constexpr float kKeyRange = 64.0F;
 constexpr float kValueRange = 32.0F;
-// [layers, 4]: the ranges of a calibration, in the order of ActivationScales.
+// [layers, 4]: the ranges of a calibration, in the order of ActivationScales. docs/calibration.md says how
+// they are measured; src/model/calibration.rs puts them into the store.
 constexpr const char* kCalibratedRanges = "fp8.activation_ranges";
 // cuBLASLt reads each scale by itself, and may read it with a wide load.
 constexpr int kScaleStride = 64;
@@ -31,6 +32,10 @@ constexpr std::size_t kAlignment = 256;
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 std::size_t element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
+
+// The scale of a tensor whose magnitudes are at most `range`: the largest of them becomes the largest of
+// E4M3, without a margin. A tensor of zeros has the scale 1.
+float scale_of(float range) { return range > 0.0F ? range / kLargestE4M3 : 1.0F; }
 
 std::size_t product(std::int64_t a, std::int64_t b) {
   return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
@@ -203,7 +208,7 @@ class WeightLoader {
     GPTJ_CUDA_CHECK(cudaMemcpyAsync(&found, maximum, sizeof found, cudaMemcpyDeviceToHost, stream_));
     GPTJ_CUDA_CHECK(cudaStreamSynchronize(stream_));
     if (!std::isfinite(found)) throw Error(ErrorKind::kModel, "the weights hold NaN or infinity in fp16");
-    const float each = found > 0.0F ? found / kLargestE4M3 : 1.0F;
+    const float each = scale_of(found);
     copy(scale, &each, sizeof each);
     quantise(halves, false, static_cast<std::int64_t>(count), scale, memory, stream_);
     check_launch("quantise");
@@ -217,10 +222,16 @@ class WeightLoader {
       const std::vector<float> calibrated = read_tensor(store_, kCalibratedRanges, {model_.n_layer, 4});
       std::memcpy(ranges, calibrated.data() + 4 * layer, sizeof ranges);
     }
-    scales.normed = ranges[0] / kLargestE4M3;
-    scales.joined = ranges[1] / kLargestE4M3;
-    scales.keys = ranges[2] / kLargestE4M3;
-    scales.values = ranges[3] / kLargestE4M3;
+    for (const float range : ranges) {
+      if (std::isfinite(range) && range >= 0.0F) continue;
+      throw Error(ErrorKind::kModel, std::string("tensor `") + kCalibratedRanges + "` has " +
+                                         std::to_string(range) + " for layer " + std::to_string(layer) +
+                                         ", which is no range");
+    }
+    scales.normed = scale_of(ranges[0]);
+    scales.joined = scale_of(ranges[1]);
+    scales.keys = scale_of(ranges[2]);
+    scales.values = scale_of(ranges[3]);
     return scales;
   }
 
