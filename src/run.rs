@@ -10,6 +10,7 @@ mod evaluate;
 mod folder;
 mod inputs;
 mod parent;
+mod progress_line;
 mod protocol;
 mod rates;
 mod signals;

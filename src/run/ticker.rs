@@ -1,10 +1,10 @@
-//! Progress for people, on stderr: a line that is drawn over on a terminal, a plain line now and then elsewhere.
+//! The progress of a test, for people.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::HumanDuration;
 
+use super::progress_line::ProgressLine;
 use super::work::Stage;
 use crate::bridge::ffi::ProgressSnapshot;
 use crate::config::{ResolvedConfig, Scenario, TestMode};
@@ -26,33 +26,15 @@ struct Goal {
 /// Draws the progress of one test.
 pub struct Ticker {
     goal: Goal,
-    look: Look,
+    line: ProgressLine,
     stage: Option<(Stage, Instant)>,
     /// Times and counts of completed samples, oldest first, for the present rate.
     seen: Vec<(Instant, ProgressSnapshot)>,
 }
 
-enum Look {
-    Hidden,
-    Plain(Option<Instant>),
-    Terminal(ProgressBar),
-}
-
 impl Ticker {
     /// Decides how things are drawn.
     pub fn new(config: &ResolvedConfig) -> Self {
-        let look = if config.report.quiet {
-            Look::Hidden
-        } else if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // A template of literals that are known to parse.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-                bar.set_style(style);
-            }
-            Look::Terminal(bar)
-        } else {
-            Look::Plain(None)
-        };
         Self {
             goal: Goal {
                 title: format!("{} {}", config.benchmark_full(), config.run.scenario),
@@ -61,7 +43,7 @@ impl Ticker {
                 min_duration: Duration::from_millis(config.loadgen.min_duration_ms),
                 min_queries: config.loadgen.min_query_count,
             },
-            look,
+            line: ProgressLine::new(config.report.quiet, PLAIN),
             stage: None,
             seen: Vec::new(),
         }
@@ -75,52 +57,39 @@ impl Ticker {
             _ => {
                 self.stage = Some((stage, now));
                 self.seen.clear();
-                if let Look::Plain(last) = &mut self.look {
-                    *last = None;
-                }
+                self.line.begin();
                 now
             }
         };
-        if matches!(self.look, Look::Hidden) {
-            return;
-        }
         self.seen.push((now, snapshot));
         while self.seen.len() > 2 && now - self.seen[1].0 > WINDOW {
             self.seen.remove(0);
         }
-        let text = match stage {
-            Stage::Loading => format!("{}: reading model and data", self.goal.title),
-            Stage::Measuring => format!("{}: measuring the rate", self.goal.title),
-            Stage::Scoring => format!("{}: scoring the answers", self.goal.title),
-            Stage::Running => self.running(now - since, snapshot),
-        };
-        match &mut self.look {
-            Look::Hidden => {}
-            Look::Terminal(bar) => {
-                bar.set_message(text);
-                bar.tick();
-            }
-            Look::Plain(last) if last.is_none_or(|last| now - last >= PLAIN) => {
-                *last = Some(now);
-                eprintln!("{text}");
-            }
-            Look::Plain(_) => {}
-        }
+        let (goal, seen) = (&self.goal, &self.seen);
+        self.line.show(|| match stage {
+            Stage::Loading => format!("{}: reading model and data", goal.title),
+            Stage::Measuring => format!("{}: measuring the rate", goal.title),
+            Stage::Scoring => format!("{}: scoring the answers", goal.title),
+            Stage::Running => goal.running(seen, now - since, snapshot),
+        });
     }
 
     /// Leaves the terminal as it was.
     pub fn finish(&mut self) {
-        if let Look::Terminal(bar) = &self.look {
-            bar.finish_and_clear();
-        }
+        self.line.finish();
     }
+}
 
-    fn running(&self, elapsed: Duration, snapshot: ProgressSnapshot) -> String {
-        let (first, then) = self.seen[0];
-        let seconds = self.seen[self.seen.len() - 1]
-            .0
-            .duration_since(first)
-            .as_secs_f64();
+impl Goal {
+    /// `seen` holds at least the snapshot.
+    fn running(
+        &self,
+        seen: &[(Instant, ProgressSnapshot)],
+        elapsed: Duration,
+        snapshot: ProgressSnapshot,
+    ) -> String {
+        let (first, then) = seen[0];
+        let seconds = seen[seen.len() - 1].0.duration_since(first).as_secs_f64();
         let per_second = |now: u64, then: u64| match seconds {
             0.0 => 0.0,
             seconds => now.saturating_sub(then) as f64 / seconds,
@@ -128,7 +97,7 @@ impl Ticker {
         let rate = per_second(snapshot.samples_completed, then.samples_completed);
         let tokens = per_second(snapshot.tokens_generated, then.tokens_generated);
         let overall = snapshot.samples_completed as f64 / elapsed.as_secs_f64().max(1e-3);
-        let total = match self.goal.offline || self.goal.accuracy {
+        let total = match self.offline || self.accuracy {
             true => format!("/{}", snapshot.samples_issued),
             false => String::new(),
         };
@@ -138,7 +107,7 @@ impl Ticker {
         };
         format!(
             "{}: {}{total} samples, {rate:.2} samples/s, {tokens:.0} tokens/s, {} running, {} waiting{left}",
-            self.goal.title, snapshot.samples_completed, snapshot.running, snapshot.waiting
+            self.title, snapshot.samples_completed, snapshot.running, snapshot.waiting
         )
     }
 
@@ -146,21 +115,19 @@ impl Ticker {
         if rate <= 0.0 {
             return None;
         }
-        let open = if self.goal.offline {
+        let open = if self.offline {
             snapshot
                 .samples_issued
                 .saturating_sub(snapshot.samples_completed)
-        } else if self.goal.accuracy {
+        } else if self.accuracy {
             return None;
         } else {
-            self.goal
-                .min_queries
-                .saturating_sub(snapshot.samples_completed)
+            self.min_queries.saturating_sub(snapshot.samples_completed)
         };
         let by_samples = Duration::try_from_secs_f64(open as f64 / rate).ok()?;
-        let by_time = match self.goal.offline {
+        let by_time = match self.offline {
             true => Duration::ZERO,
-            false => self.goal.min_duration.saturating_sub(elapsed),
+            false => self.min_duration.saturating_sub(elapsed),
         };
         Some(by_samples.max(by_time))
     }
@@ -171,13 +138,13 @@ mod tests {
     use super::*;
     use crate::config::testing::Setup;
 
-    fn ticker(scenario: &str) -> Ticker {
+    fn goal(scenario: &str) -> Goal {
         let config = Setup {
             workload: "gptj-mini",
             gpus: 0,
         }
         .config(&[("scenarios", scenario), ("min_query_count", "100")]);
-        Ticker::new(&config)
+        Ticker::new(&config).goal
     }
 
     fn snapshot(issued: u64, completed: u64) -> ProgressSnapshot {
@@ -191,12 +158,12 @@ mod tests {
     #[test]
     fn offline_ends_with_its_samples() {
         let left = |completed| {
-            ticker("offline").left(Duration::from_secs(10), 2.0, snapshot(1000, completed))
+            goal("offline").left(Duration::from_secs(10), 2.0, snapshot(1000, completed))
         };
         assert_eq!(left(900), Some(Duration::from_secs(50)));
         assert_eq!(left(1000), Some(Duration::ZERO));
         assert_eq!(
-            ticker("offline").left(Duration::ZERO, 0.0, snapshot(10, 0)),
+            goal("offline").left(Duration::ZERO, 0.0, snapshot(10, 0)),
             None
         );
     }
@@ -204,7 +171,7 @@ mod tests {
     #[test]
     fn server_ends_with_its_time_and_its_queries() {
         let left = |seconds, completed| {
-            ticker("server").left(Duration::from_secs(seconds), 2.0, snapshot(0, completed))
+            goal("server").left(Duration::from_secs(seconds), 2.0, snapshot(0, completed))
         };
         assert_eq!(
             left(10, 95),

@@ -1,0 +1,69 @@
+//! One line about the progress, on stderr: drawn over on a terminal, a plain line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Where the line goes.
+pub struct ProgressLine {
+    look: Look,
+    /// How often a plain line appears.
+    every: Duration,
+}
+
+enum Look {
+    Hidden,
+    /// When the last plain line was written; `None`: the next one is due.
+    Plain(Option<Instant>),
+    Terminal(ProgressBar),
+}
+
+impl ProgressLine {
+    /// Decides how things are drawn. The first plain line is due `every` from now.
+    pub fn new(quiet: bool, every: Duration) -> Self {
+        let look = if quiet {
+            Look::Hidden
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // A template of literals that are known to parse.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style);
+            }
+            Look::Terminal(bar)
+        } else {
+            Look::Plain(Some(Instant::now()))
+        };
+        Self { look, every }
+    }
+
+    /// Something new begins: a plain line is due at once.
+    pub fn begin(&mut self) {
+        if let Look::Plain(last) = &mut self.look {
+            *last = None;
+        }
+    }
+
+    /// Shows a text, if one is due; called several times a second.
+    pub fn show(&mut self, text: impl FnOnce() -> String) {
+        match &mut self.look {
+            Look::Hidden => {}
+            Look::Terminal(bar) => {
+                bar.set_message(text());
+                bar.tick();
+            }
+            Look::Plain(last) if last.is_none_or(|last| last.elapsed() >= self.every) => {
+                *last = Some(Instant::now());
+                eprintln!("{}", text());
+            }
+            Look::Plain(_) => {}
+        }
+    }
+
+    /// Leaves the terminal as it was.
+    pub fn finish(&self) {
+        if let Look::Terminal(bar) = &self.look {
+            bar.finish_and_clear();
+        }
+    }
+}
