@@ -13,7 +13,7 @@ harness := target/release/run_harness
 cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.cc' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help tools run build generate_engines run_harness link_dirs preprocess_data clean \
+.PHONY: help tools run build generate_engines calibrate run_harness link_dirs preprocess_data clean \
         test test_rust test_cpp test_asan test_tsan test_cuda lint check_format format bench
 
 help: ## Show this list
@@ -35,6 +35,9 @@ build: tools ## Build target/release/run_harness with all that it needs
 
 generate_engines: build ## Build what an engine needs before it can run (the CPU engine needs nothing)
 	@$(harness) generate-engines $(RUN_ARGS)
+
+calibrate: build ## Measure the ranges of activations that fp8 needs
+	@$(harness) calibrate $(RUN_ARGS)
 
 run_harness: build ## Run the tests that RUN_ARGS asks for
 	@$(harness) $(RUN_ARGS)

@@ -69,6 +69,15 @@ pub mod ffi {
         Generated,
     }
 
+    /// Mirror of `gptj::cpu::Activation`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Activation {
+        Normed,
+        Joined,
+        Keys,
+        Values,
+    }
+
     /// Mirror of `gptj::ModelConfig`; validated by `model::config`.
     #[derive(Debug, Clone, Copy, PartialEq)]
     struct ModelShape {
@@ -211,6 +220,30 @@ pub mod ffi {
         samples_per_second: f64,
         /// Latency of one sample that runs alone, in seconds.
         single_sample_seconds: f64,
+    }
+
+    /// What calibrates: the engine `cpu` in `f32`, and how it generates.
+    #[derive(Debug, Clone, PartialEq)]
+    struct CalibrationSettings {
+        engine: EngineSettings,
+        shape: ModelShape,
+        generation: Generation,
+        scheduler: SchedulerSettings,
+    }
+
+    /// Mirror of `gptj::cpu::ActivationRange`.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    struct ActivationRange {
+        layer: i32,
+        activation: Activation,
+        /// Elements that were seen.
+        elements: u64,
+        /// The largest magnitude.
+        maximum: f32,
+        /// A magnitude that at most one element in 1,000 exceeds, from a histogram of 256 bins a binade.
+        p99_9: f32,
+        /// The same for one in 10,000.
+        p99_99: f32,
     }
 
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -366,6 +399,15 @@ pub mod ffi {
             samples: &SampleSet,
             progress: &SharedPtr<Progress>,
         ) -> Result<Measured>;
+
+        /// Generates for every sample of the set, and tells how large the activations of each layer were, by layer and
+        /// in the order of `Activation`.
+        fn calibrate(
+            settings: &CalibrationSettings,
+            checkpoint: &Checkpoint,
+            samples: &SampleSet,
+            progress: &SharedPtr<Progress>,
+        ) -> Result<Vec<ActivationRange>>;
 
         /// The C++ schedulers, so that one conformance suite tests those of both languages.
         type CppScheduler;

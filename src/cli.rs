@@ -9,6 +9,7 @@ mod output;
 mod refused;
 mod surroundings;
 
+mod calibrate;
 mod generate_engines;
 mod link_dirs;
 mod preprocess_data;
@@ -61,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
         Some(Command::LinkDirs) => link_dirs::run()?,
         Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
+        Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
         Some(Command::RunTest) => return child_main(),
     }
     Ok(ExitCode::SUCCESS)

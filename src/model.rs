@@ -1,5 +1,6 @@
 //! The model that a run uses: where it is, its configuration, its tensors, and what identifies it in results.
 
+pub mod calibration;
 pub mod checkpoint;
 pub mod config;
 pub mod fingerprint;

@@ -4,8 +4,12 @@
 //! each test, starts the child, passes signals on, and prints the summary. [`child_main`] is the child: it loads the
 //! model, measures what is `auto`, runs LoadGen and writes `result.json`. The two talk over a socket that is the
 //! child's stdin ([`protocol`]).
+//!
+//! [`calibrate`] needs no LoadGen and runs in the process that asks for it.
 
+mod calibrate;
 mod child;
+mod clock;
 mod evaluate;
 mod folder;
 mod inputs;
@@ -17,6 +21,7 @@ mod signals;
 mod ticker;
 mod work;
 
+pub use calibrate::{CalibrationRequest, calibrate};
 pub use child::child_main;
 pub use folder::TestFolder;
 pub use parent::run_all;

@@ -341,6 +341,10 @@ fn a_synthetic_run_is_not_mixed_with_what_is_real() {
             "--test_mode=AccuracyOnly",
             "answers of weights that are drawn have no accuracy",
         ),
+        (
+            "--fp8_scales=x.json",
+            "weights that are drawn have no calibration",
+        ),
         ("--engine=cpu", "weights are drawn on a GPU"),
     ] {
         let engine = if other == "--engine=cpu" {

@@ -17,6 +17,7 @@ fn failure(flags: &[(&str, &str)]) -> Failure {
             model_path: "models/gptj-mini".into(),
             dataset_path: "data.json".into(),
             workload: "gptj-mini".to_owned(),
+            fp8_scales: None,
             reason: "there is no GPT-J 6B".to_owned(),
             not_for_submission: None,
             notice: None,
@@ -113,6 +114,15 @@ fn contradictions_name_both_values() {
         (
             &[("engine", "fake"), ("fake_fault", "nan:0")],
             "fake_fault is `nan:0`",
+        ),
+        (
+            &[
+                ("engine", "cuda"),
+                ("precision", "fp8"),
+                ("fp8_range", "p99.9"),
+            ],
+            "fp8_range = p99.9 (--fp8_range) contradicts fp8_scales = default (derived: there is no \
+             fp8_scales.json beside the model)",
         ),
         (
             &[("engine", "cuda"), ("devices", "0,x")],

@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use mlperf_gptj::config::{
-    Assets, EngineKind, Plan, Precision, Qps, Request, Resolution, Scenario, Surroundings, Wanted,
-    explain, find_key, resolve,
+    Assets, EngineKind, Fp8Range, Plan, Precision, Qps, Request, Resolution, Scenario,
+    Surroundings, Wanted, explain, find_key, resolve,
 };
 use mlperf_gptj::error::Failure;
 use mlperf_gptj::system::{Cpu, Gpu, Machine};
@@ -77,6 +77,7 @@ impl World {
                 .unwrap_or_else(|| "data.json".into()),
             model_path: model,
             workload: workload.to_owned(),
+            fp8_scales: (workload == "gptj-mini").then(|| "gptj-mini/fp8_scales.json".into()),
             reason: reason.to_owned(),
             not_for_submission: None,
             notice: None,
@@ -311,6 +312,47 @@ fn fast_shortens_what_nobody_asked_for() {
     insta::assert_snapshot!(shown(&[
         world.plan(&[("fast", "true"), ("scenarios", "server")])
     ]));
+}
+
+#[test]
+fn fp8_takes_the_calibration_that_lies_beside_the_model() {
+    let mut world = World::small();
+    let scales = |world: &World, flags: &[(&str, &str)]| {
+        let mut all = vec![("scenarios", "offline"), ("engine", "cuda")];
+        all.extend_from_slice(flags);
+        let plan = world.plan(&all);
+        let origin = plan.settings.get("fp8_scales").unwrap().origin.to_string();
+        let fp8 = plan.config.engine.fp8;
+        (fp8.scales, fp8.range, origin)
+    };
+    let file = |path: &str| Some(PathBuf::from(path));
+    let beside = file("gptj-mini/fp8_scales.json");
+    let fp8 = ("precision", "fp8");
+    assert_eq!(
+        scales(&world, &[fp8]),
+        (
+            beside.clone(),
+            Fp8Range::Max,
+            "derived: beside the model".to_owned()
+        )
+    );
+    let p99_9 = scales(&world, &[fp8, ("fp8_range", "P99.9")]);
+    assert_eq!((p99_9.0, p99_9.1), (beside, Fp8Range::P99_9));
+    let own = scales(&world, &[fp8, ("fp8_scales", "default")]);
+    assert_eq!((own.0, own.2.as_str()), (None, "--fp8_scales"));
+    let other = scales(&world, &[fp8, ("fp8_scales", "other.json")]);
+    assert_eq!(other.0, file("other.json"));
+    assert_eq!(scales(&world, &[("precision", "fp16")]).2, "default");
+
+    world.has_6b = true;
+    let none = scales(&world, &[fp8]);
+    assert_eq!(
+        (none.0, none.2.as_str()),
+        (
+            None,
+            "derived: there is no fp8_scales.json beside the model"
+        )
+    );
 }
 
 #[test]

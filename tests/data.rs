@@ -16,6 +16,7 @@ mod data {
     mod model_config;
     mod npy;
     mod prepared;
+    mod scales;
     mod scratch;
     mod support;
     mod tokenize;

@@ -9,6 +9,9 @@
 #[path = "run/support.rs"]
 mod support;
 
+#[path = "run/calibrated.rs"]
+mod calibrated;
+
 #[path = "run/completed.rs"]
 mod completed;
 

@@ -202,6 +202,31 @@ RunningRequest to_bridge(const gptj::RunningRequest& request) {
           .kv_blocks = request.kv_blocks};
 }
 
+static Activation to_bridge(cpu::Activation activation) {
+  switch (activation) {
+    case cpu::Activation::kNormed:
+      return Activation::Normed;
+    case cpu::Activation::kJoined:
+      return Activation::Joined;
+    case cpu::Activation::kKeys:
+      return Activation::Keys;
+    case cpu::Activation::kValues:
+      return Activation::Values;
+  }
+  unknown("Activation", static_cast<int>(activation));
+}
+
+ActivationRange to_bridge(const cpu::ActivationRange& range) {
+  return ActivationRange{
+      .layer = range.layer,
+      .activation = to_bridge(range.activation),
+      .elements = range.elements,
+      .maximum = range.maximum,
+      .p99_9 = range.p99_9,
+      .p99_99 = range.p99_99,
+  };
+}
+
 RunOutcome to_bridge(const gptj::PipelineStats& stats) {
   return RunOutcome{
       .samples_completed = stats.samples_completed,

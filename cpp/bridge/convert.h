@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bridge/ffi.h"
+#include "cpu/activation_ranges.h"
 #include "gptj/engine_options.h"
 #include "gptj/types.h"
 #include "harness/measure.h"
@@ -25,6 +26,7 @@ Scenario to_bridge(gptj::Scenario scenario);
 EngineLimits to_bridge(const gptj::EngineLimits& limits);
 WaitingRequest to_bridge(const gptj::WaitingRequest& request);
 RunningRequest to_bridge(const gptj::RunningRequest& request);
+ActivationRange to_bridge(const cpu::ActivationRange& range);
 RunOutcome to_bridge(const gptj::PipelineStats& stats);
 
 }  // namespace gptj::ffi

@@ -11,6 +11,7 @@
 #include "cpu/cpu_features.h"
 #include "engine/engine_loader.h"
 #include "gptj/error.h"
+#include "harness/calibrate.h"
 #include "harness/decision_check.h"
 #include "harness/generate.h"
 #include "harness/measure.h"
@@ -180,6 +181,21 @@ Measured measure(const MeasureSettings& settings, const Generation& generation, 
       .samples_per_second = measured.samples_per_second,
       .single_sample_seconds = measured.single_sample_seconds,
   };
+}
+
+rust::Vec<ActivationRange> calibrate(const CalibrationSettings& settings, const Checkpoint& checkpoint,
+                                     const SampleSet& samples, const std::shared_ptr<Progress>& progress) {
+  const std::unique_ptr<gptj::Scheduler> scheduler = make_scheduler(settings.scheduler);
+  const CheckpointWeights weights(checkpoint);
+  const CalibrationOptions options{.engine = to_core(settings.engine),
+                                   .model = to_core(settings.shape),
+                                   .generation = to_core(settings.generation)};
+  rust::Vec<ActivationRange> ranges;
+  for (const cpu::ActivationRange& range :
+       gptj::calibrate(options, weights, *scheduler, samples, *progress)) {
+    ranges.push_back(to_bridge(range));
+  }
+  return ranges;
 }
 
 }  // namespace gptj::ffi

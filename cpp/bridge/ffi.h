@@ -19,6 +19,8 @@ using SampleSet = gptj::SampleSet;
 using Progress = gptj::Progress;
 using CppScheduler = gptj::Scheduler;
 
+struct ActivationRange;
+struct CalibrationSettings;
 struct Checkpoint;
 struct Decision;
 struct EngineLimits;
@@ -75,5 +77,7 @@ rust::Vec<GeneratedSample> generate(const SchedulerSettings& scheduler, const Ge
                                     const std::shared_ptr<Progress>& progress);
 Measured measure(const MeasureSettings& settings, const Generation& generation, EnginePool& pool,
                  const SampleSet& samples, const std::shared_ptr<Progress>& progress);
+rust::Vec<ActivationRange> calibrate(const CalibrationSettings& settings, const Checkpoint& checkpoint,
+                                     const SampleSet& samples, const std::shared_ptr<Progress>& progress);
 
 }  // namespace gptj::ffi

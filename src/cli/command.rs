@@ -1,5 +1,7 @@
 //! The commands, and what clap's errors mean to people.
 
+use std::path::PathBuf;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
@@ -38,6 +40,8 @@ pub enum Command {
     /// Tokenise the data set and write the npy files
     #[command(alias = "preprocess_data")]
     PreprocessData(PreprocessDataArgs),
+    /// Measure the ranges of the model's activations, which fp8 needs, and write them beside the model
+    Calibrate(CalibrateArgs),
     /// Build what an engine needs before it can run
     #[command(alias = "generate_engines")]
     GenerateEngines(ConfigArgs),
@@ -71,6 +75,31 @@ pub struct PreprocessDataArgs {
     pub config: ConfigArgs,
 }
 
+/// What `calibrate` does.
+#[derive(Debug, clap::Args)]
+pub struct CalibrateArgs {
+    /// Data to calibrate with, in the form of cnn_eval.json [the calibration set that belongs to the model]
+    #[arg(long = "calibration_set", value_name = "FILE")]
+    pub calibration_set: Option<PathBuf>,
+    /// Only the first samples of it [all]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub samples: Option<usize>,
+    /// File to write [fp8_scales.json beside the model]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+fn one_or_more(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("expected a whole number of at least 1")
+}
+
 impl Cli {
     /// The configuration flags of the command line, before and behind the command.
     pub fn config(&self) -> ConfigArgs {
@@ -87,6 +116,7 @@ impl Cli {
         match self.command.as_ref()? {
             Command::ShowConfig(args) => Some(&args.config),
             Command::PreprocessData(args) => Some(&args.config),
+            Command::Calibrate(args) => Some(&args.config),
             Command::GenerateEngines(args) => Some(args),
             Command::LinkDirs | Command::RunTest => None,
         }
@@ -155,6 +185,9 @@ fn unknown_option(name: &str) -> Failure {
         "explain",
         "json",
         "force",
+        "calibration_set",
+        "samples",
+        "output",
         "help",
         "version",
     ];
@@ -171,6 +204,7 @@ fn unknown_command(typed: &str) -> Failure {
         "link_dirs",
         "preprocess_data",
         "generate_engines",
+        "calibrate",
     ];
     let failure = Failure::user(format!("unknown command `{typed}`"));
     match nearest(commands, typed) {

@@ -7,13 +7,25 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::args::ConfigArgs;
-use crate::config::{Assets, Request, Resolution, Surroundings, resolve};
+use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
 use crate::error::Failure;
-use crate::model::ModelPlaces;
+use crate::model::{ModelChoice, ModelPlaces};
 use crate::system;
 
 /// Resolves what was asked for, here and now.
 pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
+    resolve_with(config, ModelPlaces::choose)
+}
+
+/// The same for a command that needs the model alone: its data set need not be there.
+pub fn resolve_model_here(config: ConfigArgs) -> Result<Resolution, Failure> {
+    resolve_with(config, ModelPlaces::choose_model)
+}
+
+fn resolve_with(
+    config: ConfigArgs,
+    choose: fn(&ModelPlaces, &Wanted) -> Result<ModelChoice, Failure>,
+) -> Result<Resolution, Failure> {
     let working_dir = std::env::current_dir()
         .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
     let places = ModelPlaces::of_this_process()
@@ -31,7 +43,7 @@ pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
         program: std::env::current_exe().ok(),
         working_dir,
         log_dir: log_dir(),
-        locate: &|wanted| places.choose(wanted).map(Assets::from),
+        locate: &|wanted| choose(&places, wanted).map(Assets::from),
     };
     resolve(&request, &around)
 }

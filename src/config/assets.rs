@@ -20,6 +20,7 @@ impl Assets {
             model_path: PathBuf::from("synthetic"),
             dataset_path: PathBuf::from("synthetic"),
             workload: "cnn_dailymail".to_owned(),
+            fp8_scales: None,
             reason: "synthetic".to_owned(),
             not_for_submission: Some("synthetic weights and lengths".to_owned()),
             notice: None,
@@ -36,6 +37,8 @@ pub struct Assets {
     pub dataset_path: PathBuf,
     /// Name of a file in `configs/workloads`: `cnn_dailymail`, `gptj-mini` or `custom`.
     pub workload: String,
+    /// A calibration of the model, where one lies beside it.
+    pub fp8_scales: Option<PathBuf>,
     /// Why these, for the origin of the values: `no GPT-J 6B checkpoint in /x/models`.
     pub reason: String,
     /// Why this model and this data set cannot make a result for submission.

@@ -4,9 +4,13 @@ use std::path::PathBuf;
 
 use super::check;
 use super::derive::Target;
+use super::key::Value;
 use super::layers::Settings;
 use super::resolved::*;
 use crate::error::Failure;
+
+/// `fp8_scales`: no file.
+pub const ENGINES_OWN: &str = "default";
 
 /// Builds the configuration of one test. Every `auto` that is not measured has been replaced before.
 pub fn build(settings: &Settings, target: &Target<'_>) -> Result<ResolvedConfig, Failure> {
@@ -125,6 +129,13 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
         synthetic_seed: match settings.flag("synthetic")? {
             true => settings.integer("synthetic_seed")?,
             false => 0,
+        },
+        fp8: Fp8Config {
+            scales: match settings.text("fp8_scales")? {
+                Value::AUTO | ENGINES_OWN => None,
+                file => Some(PathBuf::from(file)),
+            },
+            range: named(settings, "fp8_range", Fp8Range::ALL, Fp8Range::name)?,
         },
         fake: FakeEngineConfig {
             step_us: settings.small("fake_step_us")?,

@@ -1,5 +1,6 @@
 //! Values that contradict each other, and values that keep a result from being submitted.
 
+use super::build::ENGINES_OWN;
 use super::derive::Target;
 use super::key::Value;
 use super::keys;
@@ -15,6 +16,7 @@ pub fn contradictions(settings: &Settings, target: &Target<'_>) -> Result<(), Fa
     engine(settings)?;
     scheduler(settings)?;
     synthetic(settings, target)?;
+    fp8(settings)?;
     if settings.integer("accuracy_samples")? > 0 && settings.text("test_mode")? != "AccuracyOnly" {
         return Err(clash(settings, "accuracy_samples", "test_mode")?
             .hint("a part of the data set is enough for --test_mode=AccuracyOnly only"));
@@ -44,6 +46,13 @@ fn synthetic(settings: &Settings, target: &Target<'_>) -> Result<(), Failure> {
                 .hint("give one of them"));
         }
     }
+    let scales = settings.get("fp8_scales")?;
+    let names_file = !matches!(settings.text("fp8_scales")?, Value::AUTO | ENGINES_OWN);
+    if names_file && scales.origin.is_users() {
+        return Err(clash(settings, "fp8_scales", "synthetic")?
+            .because("weights that are drawn have no calibration")
+            .hint("use --fp8_scales=default, or leave out --synthetic"));
+    }
     if target.workload != "cnn_dailymail" {
         return Err(clash(settings, "workload", "synthetic")?
             .because("only cnn_dailymail has a table of lengths")
@@ -60,6 +69,17 @@ fn synthetic(settings: &Settings, target: &Target<'_>) -> Result<(), Failure> {
             .hint("use --engine=cuda on a machine with a GPU"));
     }
     Ok(())
+}
+
+/// A range is asked for by name, but there is nothing to take it from.
+fn fp8(settings: &Settings) -> Result<(), Failure> {
+    let has_file = settings.text("fp8_scales")? != ENGINES_OWN;
+    if settings.text("precision")? != "fp8" || has_file || !settings.is_typed("fp8_range") {
+        return Ok(());
+    }
+    Err(clash(settings, "fp8_range", "fp8_scales")?
+        .because("the engine's own ranges have no such figures")
+        .hint("make a file with `run_harness calibrate`, or leave out --fp8_range"))
 }
 
 fn output(settings: &Settings) -> Result<(), Failure> {

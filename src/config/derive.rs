@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::assets::Assets;
+use super::build::ENGINES_OWN;
 use super::file::LayerFile;
 use super::key::Value;
 use super::layers::Settings;
 use super::resolve::{Profile, Surroundings};
 use super::resolved::{AccuracyTarget, Benchmark, Scenario};
 use crate::error::Failure;
+use crate::model::calibration::FILE_NAME;
 use crate::system::Machine;
 
 /// The test that values are worked out for.
@@ -114,6 +116,7 @@ pub fn derive(
         )?;
     }
     precision(settings, target, &around.machine, notices)?;
+    fp8_scales(settings, target)?;
     resources(settings, target, &around.machine, &engine.name)?;
     fast(settings)
 }
@@ -188,6 +191,21 @@ fn precision(
         _ => ("fp16", "GPUs compute in fp16 without calibration"),
     };
     settings.derive("precision", Value::Text(name.to_owned()), why)
+}
+
+/// The calibration that lies beside the model. Other precisions use none, and leave the question open.
+fn fp8_scales(settings: &mut Settings, target: &Target<'_>) -> Result<(), Failure> {
+    if settings.text("precision")? != "fp8" || !settings.is_auto("fp8_scales")? {
+        return Ok(());
+    }
+    let (value, why) = match &target.assets.fp8_scales {
+        Some(file) => (file.display().to_string(), "beside the model".to_owned()),
+        None => (
+            ENGINES_OWN.to_owned(),
+            format!("there is no {FILE_NAME} beside the model"),
+        ),
+    };
+    settings.derive("fp8_scales", Value::Text(value), why)
 }
 
 fn resources(

@@ -166,8 +166,19 @@ pub struct EngineConfig {
     pub profile: bool,
     /// Weights, prompts and lengths are drawn from this; 0: they are real.
     pub synthetic_seed: u64,
+    /// How activations become 8 bits, in fp8.
+    pub fp8: Fp8Config,
     /// Settings of the fake engine.
     pub fake: FakeEngineConfig,
+}
+
+/// How activations become 8 bits; of no account in any other precision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fp8Config {
+    /// File of a calibration; without one the engine has ranges of its own.
+    pub scales: Option<PathBuf>,
+    /// Which figure of that file is the range.
+    pub range: Fp8Range,
 }
 
 /// Settings of the fake engine, which tests use.
@@ -343,6 +354,18 @@ names! {
         Fp16 = "fp16",
         /// 8-bit float, E4M3.
         Fp8 = "fp8",
+    }
+}
+
+names! {
+    /// A figure of a calibration: what bounds the magnitude of an activation.
+    Fp8Range {
+        /// The largest that was seen.
+        Max = "max",
+        /// One element in 1,000 was larger.
+        P99_9 = "p99.9",
+        /// One element in 10,000 was larger.
+        P99_99 = "p99.99",
     }
 }
 

@@ -22,6 +22,7 @@ impl Setup {
                 model_path: "model".into(),
                 dataset_path: "data.json".into(),
                 workload: self.workload.to_owned(),
+                fp8_scales: None,
                 reason: String::new(),
                 not_for_submission: None,
                 notice: None,

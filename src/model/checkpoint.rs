@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::Dtype;
 
+use super::calibration;
+
 pub use error::CheckpointError;
 use files::{map_file, no_weights, read_header, read_index};
 
@@ -62,7 +64,7 @@ impl fmt::Display for ElementType {
     }
 }
 
-/// A mapped checkpoint. Tensors are numbered in the order of their names.
+/// A mapped checkpoint. Tensors are numbered in the order of their names, those that were added behind them.
 pub struct Checkpoint {
     files: Vec<MappedFile>,
     tensors: Vec<Tensor>,
@@ -78,9 +80,14 @@ struct Tensor {
     name: String,
     element_type: ElementType,
     shape: Vec<i64>,
-    file: usize,
-    /// Within the file; checked against its length.
-    bytes: Range<usize>,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// A range within a file, checked against its length.
+    Mapped { file: usize, range: Range<usize> },
+    /// Of a tensor that this program made.
+    Held(Vec<u8>),
 }
 
 impl Checkpoint {
@@ -111,14 +118,10 @@ impl Checkpoint {
         checkpoint.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         for (number, tensor) in checkpoint.tensors.iter().enumerate() {
             if let Some(other) = checkpoint.by_name.insert(tensor.name.clone(), number) {
-                let path = |number: usize| {
-                    let file = checkpoint.tensors[number].file;
-                    checkpoint.files[file].path.clone()
-                };
                 return Err(CheckpointError::DuplicateTensor {
                     tensor: tensor.name.clone(),
-                    first: path(other),
-                    second: path(number),
+                    first: checkpoint.tensor_file(other)?.to_owned(),
+                    second: checkpoint.tensor_file(number)?.to_owned(),
                 });
             }
         }
@@ -147,8 +150,10 @@ impl Checkpoint {
 
     /// Bytes of tensor `index`: row-major, little-endian, aligned to nothing.
     pub fn tensor_bytes(&self, index: usize) -> Result<&[u8], CheckpointError> {
-        let tensor = self.tensor(index)?;
-        Ok(&self.files[tensor.file].map[tensor.bytes.clone()])
+        Ok(match &self.tensor(index)?.bytes {
+            Bytes::Mapped { file, range } => &self.files[*file].map[range.clone()],
+            Bytes::Held(bytes) => bytes,
+        })
     }
 
     /// Number of the tensor called `name`.
@@ -158,7 +163,32 @@ impl Checkpoint {
 
     /// The file that holds tensor `index`.
     pub fn tensor_file(&self, index: usize) -> Result<&Path, CheckpointError> {
-        Ok(&self.files[self.tensor(index)?.file].path)
+        let tensor = self.tensor(index)?;
+        match &tensor.bytes {
+            Bytes::Mapped { file, .. } => Ok(&self.files[*file].path),
+            Bytes::Held(_) => Err(CheckpointError::InNoFile(tensor.name.clone())),
+        }
+    }
+
+    /// Adds a tensor that engines find like those of the files.
+    pub fn add_f32(
+        &mut self,
+        name: &str,
+        shape: Vec<i64>,
+        values: &[f32],
+    ) -> Result<(), CheckpointError> {
+        if self.by_name.contains_key(name) {
+            return Err(CheckpointError::AddedTwice(name.to_owned()));
+        }
+        self.by_name.insert(name.to_owned(), self.tensors.len());
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        self.tensors.push(Tensor {
+            name: name.to_owned(),
+            element_type: ElementType::F32,
+            shape,
+            bytes: Bytes::Held(bytes.collect()),
+        });
+        Ok(())
     }
 
     /// The files that are mapped, in the order of the index file.
@@ -214,7 +244,7 @@ impl Checkpoint {
         let mut names = Vec::new();
         for (name, info) in metadata.tensors() {
             names.push(name.clone());
-            if is_buffer(&name) {
+            if is_left_out(&name) {
                 continue;
             }
             let Some(element_type) = ElementType::from_safetensors(info.dtype) else {
@@ -235,8 +265,10 @@ impl Checkpoint {
                     .iter()
                     .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
                     .collect(),
-                file: self.files.len(),
-                bytes: header_end + start..header_end + end,
+                bytes: Bytes::Mapped {
+                    file: self.files.len(),
+                    range: header_end + start..header_end + end,
+                },
             });
         }
         self.files.push(MappedFile {
@@ -258,7 +290,10 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
-/// Causal masks that transformers saved with the weights until 4.31, as booleans and such; no engine reads them.
-fn is_buffer(name: &str) -> bool {
-    name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
+/// Causal masks that transformers saved with the weights until 4.31, as booleans and such: no engine reads them. And a
+/// checkpoint's own ranges for FP8: nothing would tell where they come from.
+fn is_left_out(name: &str) -> bool {
+    name.ends_with(".attn.bias")
+        || name.ends_with(".attn.masked_bias")
+        || name == calibration::RANGES_TENSOR
 }

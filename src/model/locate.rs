@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::calibration::FILE_NAME;
 use super::config::ModelConfig;
 use crate::config::{Assets, Wanted};
 use crate::error::Failure;
@@ -12,6 +13,8 @@ use crate::scratch::{Kind, Places};
 pub const SIX_B_FOLDER: &str = "GPTJ-6B/checkpoint-final";
 /// Its data set below the folder of data.
 pub const SIX_B_DATASET: &str = "cnn-daily-mail/cnn_eval.json";
+/// Its calibration set, there too: the articles of MLCommons' calibration list.
+pub const SIX_B_CALIBRATION: &str = "cnn-daily-mail/cnn_dailymail_calibration.json";
 /// The small model, below the repository.
 pub const MINI_FOLDER: &str = "models/gptj-mini";
 /// The environment variable that names another folder of the small model.
@@ -44,6 +47,8 @@ pub struct ModelChoice {
     pub dataset: PathBuf,
     /// Data set to calibrate quantisation with, where there is one.
     pub calibration: Option<PathBuf>,
+    /// What a calibration of this model wrote beside it.
+    pub fp8_scales: Option<PathBuf>,
     /// Accuracy of the fp32 reference, where it lies beside the model.
     pub reference: Option<PathBuf>,
     /// Name of the workload: `cnn_dailymail`, `gptj-mini` or `custom`.
@@ -62,6 +67,7 @@ impl From<ModelChoice> for Assets {
             model_path: choice.dir,
             dataset_path: choice.dataset,
             workload: choice.workload.to_owned(),
+            fp8_scales: choice.fp8_scales,
             reason: choice.reason,
             not_for_submission: choice.not_for_submission,
             notice: choice.notice,
@@ -104,13 +110,27 @@ impl ModelPlaces {
         }
     }
 
+    /// Chooses the model; its own data set need not be there. Nothing is read but config.json.
+    pub fn choose_model(&self, wanted: &Wanted) -> Result<ModelChoice, Failure> {
+        match (&wanted.model_path, wanted.workload.as_deref()) {
+            (Some(folder), _) => self.given(folder),
+            (None, Some("gptj-mini")) => self.mini_choice("workload = gptj-mini", None),
+            (None, _) => self.found(wanted),
+        }
+    }
+
     /// Chooses the model and the data set; nothing of either is read but the model's config.json.
     pub fn choose(&self, wanted: &Wanted) -> Result<ModelChoice, Failure> {
-        let mut choice = match (&wanted.model_path, wanted.workload.as_deref()) {
-            (Some(folder), _) => self.given(folder, wanted)?,
-            (None, Some("gptj-mini")) => self.mini_choice("workload = gptj-mini", None)?,
-            (None, _) => self.found(wanted)?,
-        };
+        let mut choice = self.choose_model(wanted)?;
+        let own = choice.dataset.is_file();
+        if choice.kind == ModelKind::Custom && wanted.dataset_path.is_none() && !own {
+            return Err(Failure::user(format!(
+                "no data set for the model in `{}`",
+                choice.dir.display()
+            ))
+            .because(format!("it has no {OWN_DATASET} of its own"))
+            .hint("give a file in the form of cnn_eval.json with --dataset_path"));
+        }
         if let Some(dataset) = &wanted.dataset_path {
             if !dataset.is_file() {
                 return Err(no_dataset(dataset)
@@ -143,7 +163,7 @@ impl ModelPlaces {
     }
 
     /// A folder that was asked for.
-    fn given(&self, folder: &Path, wanted: &Wanted) -> Result<ModelChoice, Failure> {
+    fn given(&self, folder: &Path) -> Result<ModelChoice, Failure> {
         if !folder.is_dir() {
             return Err(
                 Failure::user(format!("no model folder at `{}`", folder.display()))
@@ -159,21 +179,12 @@ impl ModelPlaces {
         if is_six_b(&config) {
             return Ok(self.six_b_choice(folder.to_owned(), &config, reason));
         }
-        let own = folder.join(OWN_DATASET);
-        if wanted.dataset_path.is_none() && !own.is_file() {
-            return Err(Failure::user(format!(
-                "no data set for the model in `{}`",
-                folder.display()
-            ))
-            .because(format!("it has no {OWN_DATASET} of its own"))
-            .hint("give a file in the form of cnn_eval.json with --dataset_path"));
-        }
-        let reference = folder.join("reference.json");
         Ok(ModelChoice {
             kind: ModelKind::Custom,
-            dataset: own,
+            dataset: folder.join(OWN_DATASET),
             calibration: existing(folder.join("calibration.json")),
-            reference: existing(reference),
+            fp8_scales: existing(folder.join(FILE_NAME)),
+            reference: existing(folder.join("reference.json")),
             workload: "custom",
             not_for_submission: Some("the model is not GPT-J 6B".to_owned()),
             reason,
@@ -213,14 +224,12 @@ impl ModelPlaces {
                 config.vocab_size
             )
         });
-        let calibration = self
-            .places
-            .folder(Kind::Data)
-            .join("cnn-daily-mail/cnn_dailymail_calibration.json");
+        let calibration = self.places.folder(Kind::Data).join(SIX_B_CALIBRATION);
         ModelChoice {
             kind: ModelKind::SixB,
             dataset: self.six_b_dataset(),
             calibration: existing(calibration),
+            fp8_scales: existing(dir.join(FILE_NAME)),
             reference: None,
             workload: "cnn_dailymail",
             notice: not_for_submission.clone(),
@@ -251,6 +260,7 @@ impl ModelPlaces {
             kind: ModelKind::Mini,
             dataset: dir.join(OWN_DATASET),
             calibration: existing(dir.join("calibration.json")),
+            fp8_scales: existing(dir.join(FILE_NAME)),
             reference: existing(dir.join("reference.json")),
             workload: "gptj-mini",
             not_for_submission: Some("the model is gptj-mini, not GPT-J 6B".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -22,15 +22,34 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes a file under another name and then gives it its own.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let unfinished = unfinished(path);
     write_and_rename(&unfinished, path, content).map_err(|error| {
         // Nothing more can be done about a leftover than to try; the first error counts.
         let _ = fs::remove_file(&unfinished);
-        Failure::user(format!("cannot write `{}`", path.display()))
-            .because(error)
-            .hint("check the permissions and the free space of the folder, or choose another one with --log_dir")
+        cannot_write(path, error)
     })
+}
+
+/// Finds out whether [`write`] could write that file now, before work that is long.
+pub fn check_writable(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(cannot_write(path, io::ErrorKind::IsADirectory.into()));
+    }
+    let unfinished = unfinished(path);
+    File::create(&unfinished)
+        .and_then(|_| fs::remove_file(&unfinished))
+        .map_err(|error| cannot_write(path, error))
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Failure {
+    Failure::user(format!("cannot write `{}`", path.display()))
+        .because(error)
+        .hint("check the permissions and the free space of the folder, or choose another one with --log_dir")
 }
 
 fn write_and_rename(unfinished: &Path, path: &Path, content: &[u8]) -> io::Result<()> {

@@ -10,6 +10,7 @@ use crate::bridge::ffi;
 use crate::config::ResolvedConfig;
 use crate::error::Failure;
 use crate::model::Fingerprint;
+use crate::model::calibration::RangesUsed;
 use crate::system::Machine;
 
 /// Version of the fields below.
@@ -60,6 +61,9 @@ pub struct TestResult {
     pub engines: Vec<EngineInstance>,
     /// What identifies model and data set.
     pub inputs: Option<Inputs>,
+    /// Where the ranges of activations come from; absent in any other precision than fp8.
+    #[serde(default)]
+    pub fp8_ranges: Option<RangesUsed>,
     /// The machine.
     pub machine: Machine,
     /// `run_harness` and its version.

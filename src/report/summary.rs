@@ -86,6 +86,9 @@ fn completed(text: &mut String, result: &TestResult) {
         );
         line(text, "work", &of);
     }
+    if let Some(ranges) = &result.fp8_ranges {
+        line(text, "fp8", &ranges.describe());
+    }
     if !result.not_for_submission.is_empty() {
         line(
             text,

@@ -10,9 +10,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::clock::now;
 use super::folder::disown_logs;
 use super::protocol::{ChildEnd, TestReport, TestSpec};
 use super::signals::StopRequests;
@@ -153,6 +152,7 @@ fn begin(spec: &TestSpec) -> TestResult {
         loadgen: None,
         engines: Vec::new(),
         inputs: None,
+        fp8_ranges: None,
         machine: system::detect(Path::new("/")),
         program: format!("run_harness {}", env!("CARGO_PKG_VERSION")),
         started: now(),
@@ -200,12 +200,4 @@ fn conclude(mut result: TestResult, outcome: Result<(), Failure>) -> TestReport 
     }
     keep(files::write_json(&folder.join(FILE_NAME), &result));
     TestReport { result, unwritten }
-}
-
-fn now() -> String {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0)
-        .unwrap_or(now)
-        .format(&Rfc3339)
-        .unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use crate::dataset::prepared::cache_folder;
 use crate::dataset::synthetic::{self, SyntheticSamples};
 use crate::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, prepare};
 use crate::error::Failure;
+use crate::model::calibration::{self, RangesUsed};
 use crate::model::{Checkpoint, Fingerprint, ModelConfig, check_tensors, fingerprint};
 use crate::report::result::{EngineInstance, Inputs};
 use crate::scratch::{Kind, Places};
@@ -18,6 +19,10 @@ pub struct Loaded {
     pub model: ModelConfig,
     /// Its weights, mapped; empty for an engine without weights, or with drawn ones.
     pub checkpoint: Checkpoint,
+    /// What identifies them; absent when there are none.
+    pub fingerprint: Option<Fingerprint>,
+    /// Ranges of activations, in fp8.
+    pub fp8_ranges: Option<RangesUsed>,
     /// How many samples the test uses.
     pub samples: usize,
     /// Where they come from.
@@ -50,24 +55,34 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
     if seed != 0 {
         let model = ModelConfig::six_b();
         let count = usize::try_from(config.loadgen.performance_sample_count).unwrap_or(usize::MAX);
+        let mut checkpoint = Checkpoint::empty();
         return Ok(Loaded {
             source: SampleSource::Synthetic(synthetic::draw(count, seed, &model)),
+            fp8_ranges: calibration::apply(&config.engine, &model, None, &mut checkpoint)?,
             model,
-            checkpoint: Checkpoint::empty(),
+            checkpoint,
+            fingerprint: None,
             samples: count,
         });
     }
     let model = ModelConfig::read(&config.paths.model)?;
     // Before the weights: a tokenizer of another model is told as such.
     let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
-    let checkpoint = match config.engine.engine {
-        EngineKind::Fake => Checkpoint::empty(),
+    let (mut checkpoint, fingerprint) = match config.engine.engine {
+        EngineKind::Fake => (Checkpoint::empty(), None),
         _ => {
             let checkpoint = Checkpoint::open(&config.paths.model)?;
             check_tensors(&checkpoint, &model)?;
-            checkpoint
+            let fingerprint = fingerprint::of_model(&config.paths.model, &checkpoint, &|_| {})?;
+            (checkpoint, Some(fingerprint))
         }
     };
+    let fp8_ranges = calibration::apply(
+        &config.engine,
+        &model,
+        fingerprint.as_ref(),
+        &mut checkpoint,
+    )?;
     let texts = texts(config, &model, tokenizer)?;
     let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
     let samples = match asked {
@@ -77,6 +92,8 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
     Ok(Loaded {
         model,
         checkpoint,
+        fingerprint,
+        fp8_ranges,
         samples,
         source: SampleSource::Texts(Box::new(texts)),
     })
@@ -124,7 +141,7 @@ fn texts(
 
 impl Loaded {
     /// What identifies it in results.
-    pub fn describe(&self, config: &ResolvedConfig) -> Result<Inputs, Failure> {
+    pub fn describe(&self) -> Inputs {
         let texts = match &self.source {
             SampleSource::Texts(texts) => texts,
             SampleSource::Synthetic(samples) => {
@@ -133,32 +150,24 @@ impl Loaded {
                     .iter()
                     .flat_map(|token| token.to_le_bytes())
                     .collect();
-                return Ok(Inputs {
+                return Inputs {
                     model: None,
                     dataset: Fingerprint::of_bytes(&bytes),
                     tokenizer: None,
                     samples: self.samples as u64,
                     prompt_tokens: samples.tokens.len() as u64,
                     truncated: 0,
-                });
+                };
             }
         };
-        let model = match config.engine.engine {
-            EngineKind::Fake => None,
-            _ => Some(fingerprint::of_model(
-                &config.paths.model,
-                &self.checkpoint,
-                &|_| {},
-            )?),
-        };
-        Ok(Inputs {
-            model,
+        Inputs {
+            model: self.fingerprint.clone(),
             dataset: texts.dataset.fingerprint.clone(),
             tokenizer: Some(texts.tokenizer.fingerprint().clone()),
             samples: self.samples as u64,
             prompt_tokens: texts.prepared.offsets[self.samples],
             truncated: texts.prepared.truncated,
-        })
+        }
     }
 
     /// The samples as LoadGen's library hands them out.

@@ -11,6 +11,7 @@ use super::rates::{self, Need};
 use crate::bridge::ffi;
 use crate::config::TestMode;
 use crate::error::Failure;
+use crate::model::calibration::RangesUsed;
 use crate::report::explain;
 use crate::report::result::{Harness, Loadgen, Status, TestResult};
 
@@ -73,7 +74,15 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
             .iter()
             .for_each(|notice| eprintln!("note: {notice}"));
     }
-    result.inputs = Some(loaded.describe(config)?);
+    let inputs = loaded.describe();
+    result.fp8_ranges = loaded.fp8_ranges.clone();
+    if let Some(RangesUsed::Calibrated { dataset, .. }) = &result.fp8_ranges
+        && *dataset == inputs.dataset
+    {
+        let reason = "FP8 was calibrated with the data that accuracy is measured on";
+        result.not_for_submission.push(reason.to_owned());
+    }
+    result.inputs = Some(inputs);
     let samples = loaded.sample_set()?;
     let generation = config.generation.to_settings(loaded.model.eos_token);
     let mut pool = loaded.engines(config, &generation)?;

@@ -84,6 +84,53 @@ fn masks_saved_with_the_weights_are_left_out() {
 }
 
 #[test]
+fn ranges_saved_with_the_weights_are_left_out() {
+    let dir = tempdir().unwrap();
+    let file = safetensors(&[f16("fp8.activation_ranges", &[1, 4], 0), f16("w", &[4], 0)]);
+    write(dir.path(), "model.safetensors", file);
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    assert_eq!(checkpoint.tensor_count(), 1);
+    assert_eq!(checkpoint.find("fp8.activation_ranges"), None);
+}
+
+#[test]
+fn a_tensor_can_be_added_once() {
+    let dir = tempdir().unwrap();
+    write(
+        dir.path(),
+        "model.safetensors",
+        safetensors(&[f16("z", &[1], 0)]),
+    );
+    let mut checkpoint = Checkpoint::open(dir.path()).unwrap();
+    checkpoint.add_f32("a", vec![1, 2], &[1.0, -2.5]).unwrap();
+    let number = checkpoint.find("a").unwrap();
+    assert_eq!(
+        (checkpoint.tensor_count(), checkpoint.find("z")),
+        (2, Some(0))
+    );
+    assert_eq!(checkpoint.tensor_name(number).unwrap(), "a");
+    assert_eq!(checkpoint.element_type(number).unwrap(), ElementType::F32);
+    assert_eq!(checkpoint.tensor_shape(number).unwrap(), [1, 2]);
+    let bytes = [1f32.to_le_bytes(), (-2.5f32).to_le_bytes()].concat();
+    assert_eq!(checkpoint.tensor_bytes(number).unwrap(), bytes);
+
+    let error = checkpoint.tensor_file(number).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tensor `a` is in no file: this program added it"
+    );
+    for name in ["a", "z"] {
+        let error = checkpoint.add_f32(name, vec![1], &[1.0]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("there is a tensor `{name}` already")
+        );
+        assert_eq!(checkpoint.tensor_bytes(number).unwrap(), bytes);
+        assert_eq!(checkpoint.find("a"), Some(number));
+    }
+}
+
+#[test]
 fn a_missing_folder() {
     let dir = tempdir().unwrap();
     let text = told(

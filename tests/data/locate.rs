@@ -77,6 +77,7 @@ fn the_small_model_stands_in_and_says_so() {
     assert_eq!(choice.kind, ModelKind::Mini);
     assert_eq!(choice.dataset, mini.join("cnn_eval.json"));
     assert_eq!(choice.calibration, Some(mini.join("calibration.json")));
+    assert_eq!(choice.fp8_scales, None);
     assert_eq!(choice.reference, Some(mini.join("reference.json")));
     assert_eq!(
         choice.not_for_submission.as_deref(),
@@ -209,6 +210,47 @@ fn any_folder_is_a_model_of_ones_own() {
         "error: no data set for the model in `DIR/own`\n  caused by: it has no cnn_eval.json of \
          its own\n\nhint: give a file in the form of cnn_eval.json with --dataset_path\n"
     );
+}
+
+#[test]
+fn a_calibration_beside_the_model_is_found() {
+    let (dir, places) = repository();
+    let own = dir.path().join("own");
+    put_model(&own);
+    put_six_b(&dir.path().join(SIX_B), 50_401);
+    put(dir.path(), DATASET, "[]");
+    let set = "build/data/cnn-daily-mail/cnn_dailymail_calibration.json";
+    let set = put(dir.path(), set, "[]");
+    for (folder, wanted) in [
+        (own.clone(), wanted(Some(&own), None)),
+        (dir.path().join(SIX_B), Wanted::default()),
+        (
+            dir.path().join(MINI_FOLDER),
+            wanted(Some(&dir.path().join(MINI_FOLDER)), None),
+        ),
+    ] {
+        assert_eq!(places.choose(&wanted).unwrap().fp8_scales, None);
+        let file = put(&folder, "fp8_scales.json", "{}");
+        let choice = places.choose(&wanted).unwrap();
+        assert_eq!(choice.fp8_scales, Some(file.clone()));
+        assert_eq!(Assets::from(choice).fp8_scales, Some(file));
+    }
+    assert_eq!(choose(&places).calibration, Some(set));
+}
+
+#[test]
+fn a_model_can_be_chosen_without_its_data_set() {
+    let (dir, places) = repository();
+    let own = dir.path().join("own");
+    put_model(&own);
+    fs::remove_file(own.join("cnn_eval.json")).unwrap();
+    let choice = places.choose_model(&wanted(Some(&own), None)).unwrap();
+    assert_eq!((choice.kind, &choice.dir), (ModelKind::Custom, &own));
+    assert_eq!(choice.calibration, Some(own.join("calibration.json")));
+
+    put_six_b(&dir.path().join(SIX_B), 50_401);
+    let choice = places.choose_model(&Wanted::default()).unwrap();
+    assert_eq!((choice.kind, choice.calibration), (ModelKind::SixB, None));
 }
 
 #[test]

@@ -156,6 +156,12 @@ pub enum CheckpointError {
         /// How many there are.
         count: usize,
     },
+    /// A tensor that was added has no file; a mistake of whoever asks for it.
+    #[error("tensor `{0}` is in no file: this program added it")]
+    InNoFile(String),
+    /// A tensor cannot be added beside one of its name; a mistake of whoever adds it.
+    #[error("there is a tensor `{0}` already")]
+    AddedTwice(String),
 }
 
 impl CheckpointError {
@@ -191,7 +197,7 @@ impl CheckpointError {
             Self::MissingFromShard { .. } | Self::DuplicateTensor { .. } => {
                 "the files do not belong together: take all of them from one source".to_owned()
             }
-            Self::NoSuchTensor { .. } => return None,
+            Self::NoSuchTensor { .. } | Self::InNoFile(_) | Self::AddedTwice(_) => return None,
         };
         Some(text)
     }
@@ -200,7 +206,9 @@ impl CheckpointError {
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
         let kind = match error {
-            CheckpointError::NoSuchTensor { .. } => FailureKind::Harness,
+            CheckpointError::NoSuchTensor { .. }
+            | CheckpointError::InNoFile(_)
+            | CheckpointError::AddedTwice(_) => FailureKind::Harness,
             _ => FailureKind::User,
         };
         let failure = Failure::from_error(kind, &error);
