@@ -14,6 +14,7 @@ mod find;
 mod key;
 mod keys;
 mod layers;
+mod on_gpus;
 mod origin;
 mod reference;
 mod resolve;

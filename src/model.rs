@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod fingerprint;
 pub mod locate;
+pub mod size;
 pub mod tensors;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ElementType};

@@ -1,22 +1,39 @@
-//! What this machine is: CPU, memory, GPUs; the nearest system profile.
+//! What this machine is: CPU, memory, GPUs; which of its GPUs can be used; the nearest system profile.
+//!
+//! [`detect()`] is the only place that looks. What could not be found out is empty, zero or absent: detection never
+//! decides whether a run may start.
 
 mod detect;
+mod devices;
+mod gpu;
+mod host;
+mod libraries;
+mod nvml;
 mod profile;
 
 pub use detect::detect;
-pub use profile::{ProfileMatch, choose_profile};
+pub use devices::{Device, Devices, VISIBLE_VARIABLE};
+pub use gpu::{Driver, Gpu, GpuProcess, GpuState, MigInstance, NvLinks, PcieLink, Throttle};
+pub use host::available_memory;
+pub use libraries::{
+    CudaDriver, EngineLibrary, FoundLibrary, cuda_driver, engine_libraries, find_library,
+};
+pub use profile::{Fit, ProfileMatch, choose_profile};
 
 use serde::{Deserialize, Serialize};
 
-/// What this machine is. What could not be found out is empty or zero: nothing here decides whether a run may start.
+/// What this machine is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Its processors.
     pub cpu: Cpu,
     /// Bytes of memory.
     pub memory_bytes: u64,
-    /// Its GPUs.
+    /// Its GPUs, in the order of `nvidia-smi`: that of the PCI bus.
     pub gpus: Vec<Gpu>,
+    /// The NVIDIA driver, where there is one.
+    #[serde(default)]
+    pub driver: Driver,
     /// Operating system, as it names itself: `Debian GNU/Linux 12 (bookworm)`.
     pub os: String,
     /// Kernel release.
@@ -44,25 +61,19 @@ pub struct Cpu {
     pub bf16: bool,
 }
 
-/// One GPU.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gpu {
-    /// `NVIDIA H100 80GB HBM3`.
-    pub name: String,
+impl Machine {
+    /// A name made from all of its GPUs, or from its CPU.
+    pub fn derived_name(&self) -> String {
+        derived_name(&self.cpu, &Devices::of(self, None).list)
+    }
 }
 
-impl Machine {
-    /// A name for results, made from the CPU and the GPUs: `AMD_EPYC_7763_4c`, `NVIDIA_H100_80GB_HBM3x8`.
-    pub fn derived_name(&self) -> String {
-        if let Some(gpu) = self.gpus.first() {
-            return format!("{}x{}", sanitise(&gpu.name, "GPU"), self.gpus.len());
-        }
-        format!(
-            "{}_{}c",
-            sanitise(&self.cpu.model, "CPU"),
-            self.cpu.usable_threads
-        )
+/// A name for results, made from the GPUs in use or else from the CPU: `NVIDIA_H100_80GB_HBM3x8`, `AMD_EPYC_7763_4c`.
+pub fn derived_name(cpu: &Cpu, devices: &[Device]) -> String {
+    if let Some(device) = devices.first() {
+        return format!("{}x{}", sanitise(&device.name, "GPU"), devices.len());
     }
+    format!("{}_{}c", sanitise(&cpu.model, "CPU"), cpu.usable_threads)
 }
 
 /// Keeps what belongs to a name: no trademark signs, clock rates or words that every processor has.
@@ -101,11 +112,7 @@ mod tests {
                 usable_threads: 4,
                 ..Cpu::default()
             };
-            Machine {
-                cpu,
-                ..Machine::default()
-            }
-            .derived_name()
+            derived_name(&cpu, &[])
         };
         assert_eq!(name("AMD EPYC 7763 64-Core Processor"), "AMD_EPYC_7763_4c");
         assert_eq!(
@@ -122,14 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn gpus_name_the_machine() {
-        let gpu = Gpu {
-            name: "NVIDIA H100 80GB HBM3".to_owned(),
+    fn devices_name_the_machine() {
+        let device = |name: &str| Device {
+            name: name.to_owned(),
+            ..Device::default()
         };
-        let machine = Machine {
-            gpus: vec![gpu; 8],
-            ..Machine::default()
-        };
-        assert_eq!(machine.derived_name(), "NVIDIA_H100_80GB_HBM3x8");
+        let name = |device: Device, count| derived_name(&Cpu::default(), &vec![device; count]);
+        assert_eq!(
+            name(device("NVIDIA H100 80GB HBM3"), 8),
+            "NVIDIA_H100_80GB_HBM3x8"
+        );
+        assert_eq!(
+            name(device("NVIDIA H100 80GB HBM3 MIG 1g.10gb"), 1),
+            "NVIDIA_H100_80GB_HBM3_MIG_1g.10gbx1"
+        );
     }
 }

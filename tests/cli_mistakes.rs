@@ -234,7 +234,7 @@ fn show_config_is_toml_or_json() {
     assert_eq!(table["threads"], toml::Value::Integer(2));
     assert!(
         text.lines()
-            .any(|line| line.starts_with("threads = 2 ") && line.ends_with("# --threads"))
+            .any(|line| line.starts_with("threads = 2 ") && line.ends_with("# (threads) --threads"))
     );
 
     let json: serde_json::Value = serde_json::from_str(&show(&["--json", "--threads=2"])).unwrap();
@@ -242,6 +242,7 @@ fn show_config_is_toml_or_json() {
     assert_eq!(tests.len(), 2);
     assert_eq!(tests[1]["scenario"], "Server");
     assert_eq!(tests[1]["settings"]["threads"]["origin"], "--threads");
+    assert_eq!(tests[1]["settings"]["threads"]["unit"], "threads");
     assert_eq!(tests[1]["config"]["engine"]["threads"], 2);
 }
 

@@ -126,7 +126,7 @@ fn contradictions_name_both_values() {
         ),
         (
             &[("engine", "cuda"), ("devices", "0,x")],
-            "devices is `0,x`, and `x` is not a GPU's index",
+            "devices is `0,x`, and `x` names no GPU",
         ),
     ];
     for (flags, message) in cases {

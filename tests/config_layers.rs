@@ -5,108 +5,18 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "config_layers/rounds.rs"]
+mod rounds;
+#[path = "config_layers/systems.rs"]
+mod systems;
+#[path = "config_layers/world.rs"]
+mod world;
+
 use std::path::{Path, PathBuf};
 
-use mlperf_gptj::config::{
-    Assets, EngineKind, Fp8Range, Plan, Precision, Qps, Request, Resolution, Scenario,
-    Surroundings, Wanted, explain, find_key, resolve,
-};
-use mlperf_gptj::error::Failure;
-use mlperf_gptj::system::{Cpu, Gpu, Machine};
+use mlperf_gptj::config::{Fp8Range, Precision, Qps, Request, Scenario};
 
-/// A machine, and what lies around the program.
-struct World {
-    machine: Machine,
-    program: Option<PathBuf>,
-    has_6b: bool,
-}
-
-impl World {
-    fn cpu(model: &str, threads: usize, bf16: bool) -> Self {
-        let cpu = Cpu {
-            model: model.to_owned(),
-            usable_threads: threads,
-            bf16,
-            ..Cpu::default()
-        };
-        let machine = Machine {
-            cpu,
-            ..Machine::default()
-        };
-        Self {
-            machine,
-            program: None,
-            has_6b: false,
-        }
-    }
-
-    fn small() -> Self {
-        Self::cpu("AMD EPYC", 4, true)
-    }
-
-    fn resolve(&self, request: &Request) -> Result<Resolution, Failure> {
-        let locate = |wanted: &Wanted| -> Result<Assets, Failure> { Ok(self.assets(wanted)) };
-        let around = Surroundings {
-            machine: self.machine.clone(),
-            program: self.program.clone(),
-            working_dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
-            log_dir: PathBuf::from("build/logs/now"),
-            locate: &locate,
-        };
-        resolve(request, &around)
-    }
-
-    fn assets(&self, wanted: &Wanted) -> Assets {
-        let (model, workload, reason) = match (&wanted.model_path, self.has_6b) {
-            (Some(model), _) => (model.clone(), "custom", "model_path"),
-            (None, true) => (
-                "/scratch/models/GPTJ-6B".into(),
-                "cnn_dailymail",
-                "the scratch space has GPT-J 6B",
-            ),
-            (None, false) => (
-                "models/gptj-mini".into(),
-                "gptj-mini",
-                "there is no GPT-J 6B",
-            ),
-        };
-        Assets {
-            dataset_path: wanted
-                .dataset_path
-                .clone()
-                .unwrap_or_else(|| "data.json".into()),
-            model_path: model,
-            workload: workload.to_owned(),
-            fp8_scales: (workload == "gptj-mini").then(|| "gptj-mini/fp8_scales.json".into()),
-            reason: reason.to_owned(),
-            not_for_submission: None,
-            notice: None,
-        }
-    }
-
-    fn flags(&self, flags: &[(&str, &str)]) -> Result<Resolution, Failure> {
-        self.resolve(&request(flags))
-    }
-
-    /// The only plan of these flags.
-    fn plan(&self, flags: &[(&str, &str)]) -> Plan {
-        let mut plans = self.flags(flags).unwrap().plans;
-        assert_eq!(plans.len(), 1, "{plans:?}");
-        plans.remove(0)
-    }
-}
-
-fn request(flags: &[(&str, &str)]) -> Request {
-    let flag = |(name, value): &(&str, &str)| (find_key(name).unwrap(), (*value).to_owned());
-    Request {
-        flags: flags.iter().map(flag).collect(),
-        ..Request::default()
-    }
-}
-
-fn shown(plans: &[Plan]) -> String {
-    explain(plans, true).unwrap()
-}
+use world::{World, changes, nd_h100_v5, request, shown};
 
 #[test]
 fn gptj_mini_on_a_cpu() {
@@ -154,72 +64,6 @@ fn high_accuracy_on_a_cpu_is_f32() {
         .collect();
     assert_eq!(precisions, [Precision::Bf16, Precision::F32]);
     insta::assert_snapshot!(shown(&plans[1..]));
-}
-
-/// A machine like Azure's, with an engine library beside the program. The program's folder is put into `folder`.
-fn nd_h100_v5(folder: &Path) -> World {
-    std::fs::write(folder.join("libgptj_cuda.so"), "").unwrap();
-    let mut world = World::cpu("Intel(R) Xeon(R) Platinum 8480C", 96, true);
-    world.machine.gpus = vec![
-        Gpu {
-            name: "NVIDIA H100 80GB HBM3".to_owned()
-        };
-        8
-    ];
-    World {
-        program: Some(folder.join("run_harness")),
-        has_6b: true,
-        ..world
-    }
-}
-
-#[test]
-fn azure_with_its_gpus() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = nd_h100_v5(folder.path());
-    let text = shown(&world.flags(&[("scheduler", "static")]).unwrap().plans);
-    insta::assert_snapshot!(text.replace(&*folder.path().to_string_lossy(), "/program"));
-    let inflight = world.plan(&[("scenarios", "server")]);
-    assert_eq!(inflight.config.loadgen.server_target_qps, Qps::Auto);
-    assert_eq!(inflight.config.engine.max_requests, 192);
-}
-
-#[test]
-fn azure_without_an_engine_for_its_gpus_runs_on_the_cpu() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = nd_h100_v5(folder.path());
-    std::fs::remove_file(folder.path().join("libgptj_cuda.so")).unwrap();
-    let plan = world.plan(&[("scenarios", "offline")]);
-    let engine = &plan.config.engine;
-    assert_eq!(
-        (engine.engine, engine.precision),
-        (EngineKind::Cpu, Precision::Bf16)
-    );
-    assert_eq!(
-        (plan.config.run.system_name.as_str(), engine.devices.len()),
-        ("ND_H100_v5", 0)
-    );
-    assert_eq!(engine.max_requests, 8);
-}
-
-#[test]
-fn a_profile_can_be_named_or_left_out() {
-    let world = World::small();
-    let named = world.plan(&[("system_profile", "DGX_H100_x8"), ("scenarios", "offline")]);
-    assert_eq!(named.config.run.system_name, "DGX-H100_H100-SXM-80GBx8");
-    let none = world.plan(&[("system_profile", "none"), ("scenarios", "offline")]);
-    assert_eq!(none.config.run.system_profile, "none");
-    assert_eq!(none.config.run.system_name, "AMD_EPYC_4c");
-    let failure = world
-        .flags(&[("system_profile", "dgx_h100_x4")])
-        .unwrap_err();
-    assert_eq!(failure.message, "there is no system `dgx_h100_x4`");
-    assert!(
-        failure
-            .hint
-            .unwrap()
-            .starts_with("did you mean `dgx_h100_x")
-    );
 }
 
 #[test]
@@ -314,79 +158,72 @@ fn fast_shortens_what_nobody_asked_for() {
     ]));
 }
 
+/// Layer upon layer, lowest first: what each one changes.
 #[test]
-fn fp8_takes_the_calibration_that_lies_beside_the_model() {
-    let mut world = World::small();
-    let scales = |world: &World, flags: &[(&str, &str)]| {
-        let mut all = vec![("scenarios", "offline"), ("engine", "cuda")];
-        all.extend_from_slice(flags);
-        let plan = world.plan(&all);
-        let origin = plan.settings.get("fp8_scales").unwrap().origin.to_string();
-        let fp8 = plan.config.engine.fp8;
-        (fp8.scales, fp8.range, origin)
+fn each_layer_changes_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(
+        &file,
+        "kv_block_size = 32\n[server]\nserver_target_qps = 30.5\n",
+    )
+    .unwrap();
+    let world = nd_h100_v5(folder.path());
+    let plan = |request: &Request| world.resolve(request).unwrap().plans.remove(0);
+    let mut flags = vec![("system_profile", "none"), ("scenarios", "offline")];
+    let base = plan(&request(&flags));
+    let mut text = format!(
+        "# base and scenario\n\n{}",
+        shown(std::slice::from_ref(&base))
+    );
+    let mut last = base;
+    let mut add = |heading: &str, request: &Request| {
+        let next = plan(request);
+        text.push_str(&format!("\n# {heading}\n\n{}", changes(&last, &next)));
+        last = next;
     };
-    let file = |path: &str| Some(PathBuf::from(path));
-    let beside = file("gptj-mini/fp8_scales.json");
-    let fp8 = ("precision", "fp8");
-    assert_eq!(
-        scales(&world, &[fp8]),
-        (
-            beside.clone(),
-            Fp8Range::Max,
-            "derived: beside the model".to_owned()
-        )
-    );
-    let p99_9 = scales(&world, &[fp8, ("fp8_range", "P99.9")]);
-    assert_eq!((p99_9.0, p99_9.1), (beside, Fp8Range::P99_9));
-    let own = scales(&world, &[fp8, ("fp8_scales", "default")]);
-    assert_eq!((own.0, own.2.as_str()), (None, "--fp8_scales"));
-    let other = scales(&world, &[fp8, ("fp8_scales", "other.json")]);
-    assert_eq!(other.0, file("other.json"));
-    assert_eq!(scales(&world, &[("precision", "fp16")]).2, "default");
-
-    world.has_6b = true;
-    let none = scales(&world, &[fp8]);
-    assert_eq!(
-        (none.0, none.2.as_str()),
-        (
-            None,
-            "derived: there is no fp8_scales.json beside the model"
-        )
-    );
+    flags[1].1 = "server";
+    add("scenario: server", &request(&flags));
+    flags[0].1 = "nd_h100_v5";
+    add("system: nd_h100_v5", &request(&flags));
+    flags.push(("round", "v3.1"));
+    add("round: v3.1", &request(&flags));
+    let with_file = |flags: &[(&str, &str)], env| Request {
+        files: vec![file.clone()],
+        env,
+        ..request(flags)
+    };
+    add("user file", &with_file(&flags, Vec::new()));
+    let env = vec![("GPTJ_KV_BLOCK_SIZE".to_owned(), "64".to_owned())];
+    add("environment", &with_file(&flags, env.clone()));
+    flags.push(("kv_block_size", "128"));
+    add("flag", &with_file(&flags, env));
+    let folder = folder.path().to_string_lossy();
+    insta::assert_snapshot!(text.replace(&*folder, "/program"));
 }
 
 #[test]
-fn what_breaks_the_rules_is_not_for_submission() {
-    let world = World {
-        has_6b: true,
-        ..World::small()
+fn explain_has_units_and_what_auto_stands_for() {
+    let text = shown(
+        &World::small()
+            .flags(&[("scenarios", "server")])
+            .unwrap()
+            .plans,
+    );
+    let line = |key: &str| {
+        let start = format!("{key} = ");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap();
+        line.split_once("  # ").unwrap().1.to_owned()
     };
-    let reasons = |flags: &[(&str, &str)]| {
-        let mut all = vec![("scenarios", "offline")];
-        all.extend(flags);
-        world.plan(&all).config.run.not_for_submission
-    };
-    assert_eq!(reasons(&[]), Vec::<String>::new());
     assert_eq!(
-        reasons(&[("min_duration", "700000"), ("threads", "2")]),
-        Vec::<String>::new()
+        line("min_duration"),
+        "(milliseconds) configs/workloads/gptj-mini.toml:6"
     );
     assert_eq!(
-        reasons(&[("beam_width", "2"), ("qsl_rng_seed", "1")]),
-        [
-            "beam_width = 2 (--beam_width), the rules ask for 4",
-            "qsl_rng_seed = 1 (--qsl_rng_seed), the rules ask for 6023615788873153749"
-        ]
+        line("server_target_qps"),
+        "(queries/s) configs/gptj/server.toml:3; auto: measured, and a rate taken that holds"
     );
-    assert_eq!(
-        reasons(&[("min_duration", "599999")]),
-        ["min_duration = 599999 (--min_duration), the rules ask for at least 600000"]
-    );
-    assert_eq!(
-        reasons(&[("server_target_latency_ns", "30000000000")]),
-        Vec::<String>::new()
-    );
-    assert_eq!(reasons(&[("engine", "fake")]), ["the engine is fake"]);
+    assert_eq!(line("scheduler"), "configs/gptj/base.toml:13");
 }
 
 #[test]
@@ -433,4 +270,45 @@ fn the_configuration_survives_the_way_to_the_child() {
             plan.config
         );
     }
+}
+
+#[test]
+fn fp8_takes_the_calibration_that_lies_beside_the_model() {
+    let mut world = World::small();
+    let scales = |world: &World, flags: &[(&str, &str)]| {
+        let mut all = vec![("scenarios", "offline"), ("engine", "cuda")];
+        all.extend_from_slice(flags);
+        let plan = world.plan(&all);
+        let origin = plan.settings.get("fp8_scales").unwrap().origin.to_string();
+        let fp8 = plan.config.engine.fp8;
+        (fp8.scales, fp8.range, origin)
+    };
+    let file = |path: &str| Some(PathBuf::from(path));
+    let beside = file("gptj-mini/fp8_scales.json");
+    let fp8 = ("precision", "fp8");
+    assert_eq!(
+        scales(&world, &[fp8]),
+        (
+            beside.clone(),
+            Fp8Range::Max,
+            "derived: beside the model".to_owned()
+        )
+    );
+    let p99_9 = scales(&world, &[fp8, ("fp8_range", "P99.9")]);
+    assert_eq!((p99_9.0, p99_9.1), (beside, Fp8Range::P99_9));
+    let own = scales(&world, &[fp8, ("fp8_scales", "default")]);
+    assert_eq!((own.0, own.2.as_str()), (None, "--fp8_scales"));
+    let other = scales(&world, &[fp8, ("fp8_scales", "other.json")]);
+    assert_eq!(other.0, file("other.json"));
+    assert_eq!(scales(&world, &[("precision", "fp16")]).2, "default");
+
+    world.has_6b = true;
+    let none = scales(&world, &[fp8]);
+    assert_eq!(
+        (none.0, none.2.as_str()),
+        (
+            None,
+            "derived: there is no fp8_scales.json beside the model"
+        )
+    );
 }

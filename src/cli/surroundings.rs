@@ -39,7 +39,7 @@ fn resolve_with(
         config_dir: config.config_dir,
     };
     let around = Surroundings {
-        machine: system::detect(Path::new("/")),
+        machine: system::detect(),
         program: std::env::current_exe().ok(),
         working_dir,
         log_dir: log_dir(),

@@ -8,6 +8,7 @@ use super::key::Value;
 use super::layers::Settings;
 use super::resolved::*;
 use crate::error::Failure;
+use crate::system::Device;
 
 /// `fp8_scales`: no file.
 pub const ENGINES_OWN: &str = "default";
@@ -17,7 +18,7 @@ pub fn build(settings: &Settings, target: &Target<'_>) -> Result<ResolvedConfig,
     Ok(ResolvedConfig {
         run: run(settings, target)?,
         loadgen: loadgen(settings)?,
-        engine: engine(settings)?,
+        engine: engine(settings, target)?,
         scheduler: SchedulerConfig {
             name: named(
                 settings,
@@ -62,6 +63,7 @@ fn run(settings: &Settings, target: &Target<'_>) -> Result<RunConfig, Failure> {
             .map_or("none", |profile| &profile.name)
             .to_owned(),
         fast: settings.flag("fast")?,
+        result_unit: named(settings, "result_unit", ResultUnit::ALL, ResultUnit::name)?,
         accuracy_samples: settings.integer("accuracy_samples")?,
         not_for_submission: check::not_for_submission(settings, target)?,
     })
@@ -103,13 +105,15 @@ fn loadgen(settings: &Settings) -> Result<LoadgenConfig, Failure> {
     })
 }
 
-fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
+fn engine(settings: &Settings, target: &Target<'_>) -> Result<EngineConfig, Failure> {
     let dirs = settings.text("engine_library_dirs")?;
+    let devices = target.devices.select(settings.text("devices")?)?;
     Ok(EngineConfig {
         engine: named(settings, "engine", EngineKind::ALL, EngineKind::name)?,
         precision: named(settings, "precision", Precision::ALL, Precision::name)?,
         threads: settings.small("threads")?,
-        devices: devices(settings)?,
+        devices: devices.iter().map(|device| device.gpu).collect(),
+        cuda_devices: devices.iter().filter_map(Device::cuda_name).collect(),
         max_requests: settings.small("gpu_batch_size")?,
         max_tokens_per_step: settings.small("max_tokens_per_step")?,
         kv_block_size: settings.small("kv_block_size")?,
@@ -145,31 +149,6 @@ fn engine(settings: &Settings) -> Result<EngineConfig, Failure> {
             instances: settings.small("fake_instances")?,
         },
     })
-}
-
-/// The GPUs to use, by index, each once.
-pub fn devices(settings: &Settings) -> Result<Vec<u32>, Failure> {
-    let text = settings.text("devices")?;
-    let mut devices = Vec::new();
-    for item in text
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-    {
-        let index: u32 = item.parse().map_err(|_| {
-            Failure::user(format!(
-                "devices is `{text}`, and `{item}` is not a GPU's index"
-            ))
-            .hint("expected indices separated by commas: --devices=0,1")
-        })?;
-        if devices.contains(&index) {
-            return Err(Failure::user(format!(
-                "devices is `{text}`, which names GPU {index} twice"
-            )));
-        }
-        devices.push(index);
-    }
-    Ok(devices)
 }
 
 fn qps(settings: &Settings, name: &str) -> Result<Qps, Failure> {

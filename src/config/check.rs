@@ -134,9 +134,6 @@ fn engine(settings: &Settings) -> Result<(), Failure> {
             .because(format!("the engine {engine} uses no GPU"))
             .hint("leave out --devices, or choose --engine=cuda or --engine=tensorrt"));
     }
-    if on_gpu {
-        super::build::devices(settings)?;
-    }
     if engine == "cpu" && matches!(settings.text("precision")?, "fp16" | "fp8") {
         return Err(clash(settings, "precision", "engine")?
             .because("the CPU engine computes in f32 and bf16")
@@ -247,6 +244,8 @@ pub fn not_for_submission(
         // No round has rules for such a workload.
         return Ok(reasons);
     }
+    let round = &target.round.about.not_for_submission;
+    reasons.extend((!round.is_empty()).then(|| round.clone()));
     for (name, rule) in RULES {
         let key = keys::find(name)
             .ok_or_else(|| Failure::harness(format!("there is no key `{name}`")))?;

@@ -7,11 +7,12 @@ use super::build::ENGINES_OWN;
 use super::file::LayerFile;
 use super::key::Value;
 use super::layers::Settings;
+use super::on_gpus;
 use super::resolve::{Profile, Surroundings};
 use super::resolved::{AccuracyTarget, Benchmark, Scenario};
 use crate::error::Failure;
 use crate::model::calibration::FILE_NAME;
-use crate::system::Machine;
+use crate::system::{Device, Devices, Fit, Machine, derived_name};
 
 /// The test that values are worked out for.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,12 @@ pub struct Target<'a> {
     pub workload: &'a str,
     /// The workload's file.
     pub workload_file: &'a LayerFile,
+    /// The round's file.
+    pub round: &'a LayerFile,
+    /// Devices that this process may use.
+    pub devices: &'a Devices,
+    /// Those of them that tell what this system is.
+    pub in_use: &'a [Device],
     /// The system profile, if any.
     pub profile: Option<&'a Profile>,
     /// Model and data.
@@ -60,7 +67,7 @@ pub fn library_dirs(settings: &Settings, program: Option<&Path>) -> Result<Vec<P
 /// Which engine: the one that was asked for, or the first that can run here.
 pub fn engine(
     settings: &Settings,
-    machine: &Machine,
+    devices: &Devices,
     libraries: &[PathBuf],
 ) -> Result<Engine, Failure> {
     if !settings.is_auto("engine")? {
@@ -73,8 +80,8 @@ pub fn engine(
         name: "cpu".to_owned(),
         reason: Some(why.to_owned()),
     };
-    if machine.gpus.is_empty() {
-        return Ok(cpu("this machine has no GPU"));
+    if devices.list.is_empty() {
+        return Ok(cpu(&devices.why_none()));
     }
     for name in ["tensorrt", "cuda"] {
         let file = format!("libgptj_{name}.so");
@@ -115,9 +122,23 @@ pub fn derive(
             "around the program",
         )?;
     }
-    precision(settings, target, &around.machine, notices)?;
+    let on_gpu = matches!(engine.name.as_str(), "cuda" | "tensorrt");
+    let devices = on_gpus::devices(settings, target, on_gpu, notices)?;
+    precision(settings, target, &around.machine, &devices, notices)?;
     fp8_scales(settings, target)?;
-    resources(settings, target, &around.machine, &engine.name)?;
+    if settings.is_auto("threads")? {
+        let threads = around.machine.cpu.usable_threads.max(1) as u64;
+        let why = "processors that this process may use";
+        settings.derive("threads", Value::Integer(threads), why)?;
+    }
+    on_gpus::requests(settings, target, &devices)?;
+    on_gpus::rates(settings, target, &devices)?;
+    if target.scenario == Scenario::SingleStream
+        && !settings.get("gpu_batch_size")?.origin.is_users()
+    {
+        let why = "SingleStream has one request at a time";
+        settings.derive("gpu_batch_size", Value::Integer(1), why)?;
+    }
     fast(settings)
 }
 
@@ -150,9 +171,10 @@ fn run(
         None => ("none", "no profile matches this machine"),
     };
     fill("system_profile", text(profile), why)?;
+    // A profile that is only near describes another system.
     let named = target
         .profile
-        .filter(|profile| !profile.file.about.system_name.is_empty());
+        .filter(|profile| profile.fit == Fit::Exact && !profile.file.about.system_name.is_empty());
     match named {
         Some(profile) => {
             let why = format!("{} [about]", profile.file.path);
@@ -160,7 +182,7 @@ fn run(
         }
         None => fill(
             "system_name",
-            Value::Text(around.machine.derived_name()),
+            Value::Text(derived_name(&around.machine.cpu, target.in_use)),
             "this machine",
         ),
     }
@@ -170,6 +192,7 @@ fn precision(
     settings: &mut Settings,
     target: &Target<'_>,
     machine: &Machine,
+    devices: &[Device],
     notices: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let asked = settings.text("precision")?.to_owned();
@@ -188,7 +211,11 @@ fn precision(
             ("f32", "this CPU does not compute in bf16")
         }
         "fake" => ("f32", "the fake engine computes nothing"),
-        _ => ("fp16", "GPUs compute in fp16 without calibration"),
+        _ if on_gpus::have_fp8(devices) => ("fp8", "compute capability 8.9 and later has FP8"),
+        _ => (
+            "fp16",
+            "GPUs without FP8, and those that tell nothing, compute in fp16",
+        ),
     };
     settings.derive("precision", Value::Text(name.to_owned()), why)
 }
@@ -208,42 +235,6 @@ fn fp8_scales(settings: &mut Settings, target: &Target<'_>) -> Result<(), Failur
     settings.derive("fp8_scales", Value::Text(value), why)
 }
 
-fn resources(
-    settings: &mut Settings,
-    target: &Target<'_>,
-    machine: &Machine,
-    engine: &str,
-) -> Result<(), Failure> {
-    if settings.is_auto("threads")? {
-        let threads = machine.cpu.usable_threads.max(1) as u64;
-        settings.derive(
-            "threads",
-            Value::Integer(threads),
-            "cores that this process may use",
-        )?;
-    }
-    if settings.is_auto("devices")? {
-        let on_gpu = matches!(engine, "cuda" | "tensorrt");
-        let count = if on_gpu { machine.gpus.len() } else { 0 };
-        let list: Vec<String> = (0..count).map(|index| index.to_string()).collect();
-        let why = if on_gpu {
-            "all GPUs"
-        } else {
-            "the engine uses no GPU"
-        };
-        settings.derive("devices", Value::Text(list.join(",")), why)?;
-    }
-    let single = target.scenario == Scenario::SingleStream;
-    if single && !settings.get("gpu_batch_size")?.origin.is_users() {
-        settings.derive(
-            "gpu_batch_size",
-            Value::Integer(1),
-            "SingleStream has one request at a time",
-        )?;
-    }
-    Ok(())
-}
-
 /// `--fast` shortens what nobody asked for explicitly, and lengthens nothing.
 fn fast(settings: &mut Settings) -> Result<(), Failure> {
     if !settings.flag("fast")? {
@@ -251,7 +242,11 @@ fn fast(settings: &mut Settings) -> Result<(), Failure> {
     }
     for (name, limit) in [("min_duration", 60_000), ("min_query_count", 1)] {
         if settings.integer(name)? > limit && !settings.get(name)?.origin.is_users() {
-            settings.derive(name, Value::Integer(limit), "fast")?;
+            settings.derive(
+                name,
+                Value::Integer(limit),
+                format!("fast: at most {limit}"),
+            )?;
         }
     }
     Ok(())

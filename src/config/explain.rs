@@ -1,12 +1,13 @@
-//! What `show-config` prints: every key as TOML, on request with its origin and what it replaced, or all of it as JSON.
+//! What `show-config` prints: every key as TOML, on request with its unit, its origin and what it replaced, or all of it
+//! as JSON.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
-use super::key::{Group, Kind, Value};
-use super::keys::KEYS;
-use super::layers::Setting;
+use super::key::{Group, Key, Kind, Value};
+use super::keys::{self, KEYS};
+use super::layers::{Setting, Settings};
 use super::resolve::{Plan, section_of};
 use crate::error::Failure;
 
@@ -40,7 +41,7 @@ fn one(plan: &Plan, with_origins: bool) -> Result<String, Failure> {
             }
             let line = format!("{} = {}", key.name, toml_value(key.kind, &setting.value));
             if with_origins {
-                let _ = writeln!(text, "{line:COLUMN$}  # {}", remark(setting));
+                let _ = writeln!(text, "{line:COLUMN$}  # {}", remark(key, setting));
             } else {
                 let _ = writeln!(text, "{line}");
             }
@@ -60,9 +61,16 @@ fn toml_value(kind: Kind, value: &Value) -> String {
     }
 }
 
-/// Its origin and what it replaced, but for defaults and what says the same.
-fn remark(setting: &Setting) -> String {
-    let mut text = setting.origin.to_string();
+/// Its unit, its origin, what `auto` stands for as long as nothing has taken its place, and what it replaced, but for
+/// defaults and what says the same.
+fn remark(key: &Key, setting: &Setting) -> String {
+    let mut text = match key.unit {
+        "" => setting.origin.to_string(),
+        unit => format!("({unit}) {}", setting.origin),
+    };
+    if let (true, Some(meaning)) = (setting.value.is_auto(), key.auto) {
+        let _ = write!(text, "; auto: {meaning}");
+    }
     let mut last = &setting.value;
     for (value, origin) in &setting.replaced {
         let is_default = *origin == super::origin::Origin::Default;
@@ -74,15 +82,29 @@ fn remark(setting: &Setting) -> String {
     text
 }
 
-/// The plans as JSON: what the tests get, and every key with its origin.
+/// The plans as JSON: what the tests get, and every key with its unit and its origin.
 pub fn to_json(plans: &[Plan]) -> serde_json::Value {
     let one = |plan: &Plan| {
         json!({
             "benchmark": plan.config.benchmark_full(),
             "scenario": plan.config.run.scenario,
             "config": plan.config,
-            "settings": plan.settings,
+            "settings": settings_json(&plan.settings),
         })
     };
     plans.iter().map(one).collect()
+}
+
+fn settings_json(settings: &Settings) -> serde_json::Value {
+    let one = |(name, setting): (&'static str, &Setting)| {
+        let unit = keys::find(name).map_or("", |key| key.unit);
+        let value = json!({
+            "value": setting.value,
+            "unit": unit,
+            "origin": setting.origin,
+            "replaced": setting.replaced,
+        });
+        (name.to_owned(), value)
+    };
+    serde_json::Value::Object(settings.iter().map(one).collect())
 }

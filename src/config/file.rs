@@ -47,7 +47,7 @@ pub const CONDITIONS: &[&str] = &[
 pub struct About {
     /// One sentence.
     pub description: String,
-    /// Workloads: why results with it cannot be submitted; empty: they can.
+    /// Workloads and rounds: why results with it cannot be submitted; empty: they can.
     pub not_for_submission: String,
     /// Systems: its name in results.
     pub system_name: String,
@@ -55,6 +55,10 @@ pub struct About {
     pub cpu: Option<String>,
     /// Systems: shell pattern of the GPUs' name.
     pub gpu: Option<String>,
+    /// Systems: the GPUs' compute capability, `9.0`.
+    pub compute_capability: Option<String>,
+    /// Systems: the memory of each GPU, in GiB as the driver tells it.
+    pub gpu_memory_gib: Option<f64>,
     /// Systems: least number of GPUs.
     pub min_gpus: Option<usize>,
     /// Systems: greatest number of GPUs.

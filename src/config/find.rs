@@ -25,6 +25,18 @@ const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../configs/gptj/single_stream.toml"),
     ),
     (
+        "rounds/v3.1.toml",
+        include_str!("../../configs/rounds/v3.1.toml"),
+    ),
+    (
+        "rounds/v4.0.toml",
+        include_str!("../../configs/rounds/v4.0.toml"),
+    ),
+    (
+        "rounds/v4.1.toml",
+        include_str!("../../configs/rounds/v4.1.toml"),
+    ),
+    (
         "rounds/v5.0.toml",
         include_str!("../../configs/rounds/v5.0.toml"),
     ),
@@ -43,6 +55,22 @@ const BUILT_IN: &[(&str, &str)] = &[
     (
         "systems/generic_cuda.toml",
         include_str!("../../configs/systems/generic_cuda.toml"),
+    ),
+    (
+        "systems/h200_x1.toml",
+        include_str!("../../configs/systems/h200_x1.toml"),
+    ),
+    (
+        "systems/h200_x8.toml",
+        include_str!("../../configs/systems/h200_x8.toml"),
+    ),
+    (
+        "systems/l40s.toml",
+        include_str!("../../configs/systems/l40s.toml"),
+    ),
+    (
+        "systems/nc_h100_v5.toml",
+        include_str!("../../configs/systems/nc_h100_v5.toml"),
     ),
     (
         "systems/nd_h100_v5.toml",
@@ -211,6 +239,9 @@ mod tests {
         };
         let failure = Layers::BuiltIn.read("rounds", "v5.O", rules).unwrap_err();
         assert_eq!(failure.message, "there is no round `v5.O`");
-        assert_eq!(failure.hint.unwrap(), "did you mean `v5.0`? There are v5.0");
+        assert_eq!(
+            failure.hint.unwrap(),
+            "did you mean `v5.0`? There are v3.1, v4.0, v4.1, v5.0"
+        );
     }
 }

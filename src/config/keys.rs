@@ -97,7 +97,7 @@ pub static KEYS: &[Key] = &[
         doc: "What they are drawn from", ..BASE },
     Key { name: "system_profile", kind: Kind::Name, default: "auto", auto: Some("the best match for this machine"),
         doc: "Settings of a system: a file of configs/systems, or none", ..BASE },
-    Key { name: "system_name", kind: Kind::Name, default: "auto", auto: Some("the profile's name, or one made from the CPU's"),
+    Key { name: "system_name", kind: Kind::Name, default: "auto", auto: Some("the profile's name, or one made from the GPUs' or the CPU's"),
         doc: "Name of this system in results", ..BASE },
 
     Key { name: "model_path", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("the 6B checkpoint of the scratch space if it is there, else gptj-mini"),
@@ -117,9 +117,9 @@ pub static KEYS: &[Key] = &[
         doc: "fp8 alone: which of the file's figures is the range; what is larger saturates", ..BASE },
     Key { name: "threads", group: Group::Engine, kind: small(1, 4096), unit: "threads", default: "auto", auto: Some("one for each core that this process may use"),
         doc: "Worker threads of the CPU engine", ..BASE },
-    Key { name: "devices", group: Group::Engine, kind: Kind::List, default: "auto", auto: Some("all GPUs; none for the CPU engine"),
-        doc: "GPUs to use, by index", ..BASE },
-    Key { name: "gpu_batch_size", group: Group::Engine, kind: small(1, 65_536), unit: "requests", default: "32",
+    Key { name: "devices", group: Group::Engine, kind: Kind::List, default: "auto", auto: Some("all GPUs, or the largest MIG instance; none for the CPU engine"),
+        doc: "GPUs and MIG instances to use: numbers as in nvidia-smi (2, 2:0 for an instance) or UUIDs", ..BASE },
+    Key { name: "gpu_batch_size", group: Group::Engine, kind: small(1, 65_536), unit: "requests", default: "32", auto: Some("what fits the GPU's memory; 32 on a CPU"),
         doc: "Requests in flight in one engine, at most (on any engine; the name is that of the v3.1 harness)", ..BASE },
     Key { name: "max_tokens_per_step", group: Group::Engine, kind: small(1, 1_048_576), unit: "tokens", default: "1024",
         doc: "Prompt tokens and decode rows of one step, at most", ..BASE },
@@ -150,7 +150,7 @@ pub static KEYS: &[Key] = &[
         doc: "static: batches run to their end together; inflight: requests join and leave at every step", ..BASE },
     Key { name: "enable_sort", group: Group::Scheduler, kind: Kind::Bool, default: "false",
         doc: "static scheduler: sort the samples of a query by prompt length", ..BASE },
-    Key { name: "num_sort_segments", group: Group::Scheduler, kind: small(1, 1_000_000), default: "2",
+    Key { name: "num_sort_segments", group: Group::Scheduler, kind: small(1, 1_000_000), unit: "segments", default: "2",
         doc: "static scheduler: segments of a query that are sorted, each by itself", ..BASE },
 
     Key { name: "beam_width", group: Group::Generation, kind: small(1, 64), unit: "beams", default: "4",
@@ -217,6 +217,8 @@ pub static KEYS: &[Key] = &[
     Key { name: "log_enable_trace", group: Group::Logs, kind: Kind::Bool, default: "false",
         doc: "Write mlperf_log_trace.json", ..BASE },
 
+    Key { name: "result_unit", group: Group::Report, kind: Kind::Choice(&["samples/s", "tokens/s"]), default: "tokens/s",
+        doc: "What the round states rates in: samples/s, or tokens/s (69 for each sample)", ..BASE },
     Key { name: "require_valid", group: Group::Report, kind: Kind::Bool, default: "false",
         doc: "Fail when a result is INVALID", ..BASE },
     Key { name: "verbose", group: Group::Report, kind: Kind::Bool, default: "false",
@@ -241,6 +243,27 @@ mod tests {
                 find(other).is_none() && find(name).is_some(),
                 "{other}: {name}"
             );
+        }
+    }
+
+    /// Numbers without a unit say so by being here.
+    const PURE: &[&str] = &[
+        "gpu_memory_fraction",
+        "length_penalty",
+        "server_target_qps_adj_factor",
+        "server_target_latency_percentile",
+        "single_stream_target_latency_percentile",
+        "synthetic_seed",
+        "fake_max_steps_in_flight",
+        "fake_instances",
+    ];
+
+    #[test]
+    fn numbers_have_a_unit_and_nothing_else_has() {
+        for key in KEYS {
+            let number = matches!(key.kind, Kind::Integer { .. } | Kind::Float { .. });
+            let expected = number && !PURE.contains(&key.name);
+            assert_eq!(!key.unit.is_empty(), expected, "{}", key.name);
         }
     }
 

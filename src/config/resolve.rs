@@ -12,7 +12,7 @@ use super::layers::{Flag, Settings, check_env_names};
 use super::resolved::{AccuracyTarget, ResolvedConfig, Scenario};
 use super::selection::Selection;
 use crate::error::Failure;
-use crate::system::{Machine, choose_profile};
+use crate::system::{Device, Devices, Fit, Machine, VISIBLE_VARIABLE, choose_profile};
 
 /// What somebody asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -98,15 +98,26 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
         false => chosen.text("workload")?.to_owned(),
     };
     let workload_file = layers.read("workloads", &workload, rules)?;
-    let profile = system_profile(&chosen, &layers, rules, &around.machine)?;
+    let visible = request
+        .env
+        .iter()
+        .find(|(variable, _)| variable == VISIBLE_VARIABLE);
+    let visible = visible.map(|(_, value)| value.as_str());
+    let devices = Devices::of(&around.machine, visible);
+    // What cannot be selected is told where it matters: an engine without GPUs has no use for them.
+    let in_use = devices.select(chosen.text("devices")?);
+    let in_use = in_use.unwrap_or_else(|_| devices.list.clone());
+    let cpu = &around.machine.cpu.model;
+    let profile = system_profile(&chosen, &layers, rules, (cpu, &in_use))?;
 
     let base = layers.read("gptj", "base", rules)?;
-    let round = layers.read("rounds", chosen.text("round")?, rules)?;
+    let round = round(&layers, chosen.text("round")?, rules)?;
     let mut resolution = Resolution {
         plans: Vec::new(),
         notices: Vec::new(),
     };
     resolution.notices.extend(assets.notice.clone());
+    resolution.notices.extend(devices.notices.iter().cloned());
     for benchmark in &selection.benchmarks {
         for target in &selection.targets {
             for scenario in &selection.scenarios {
@@ -119,6 +130,9 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
                     accuracy: *target,
                     workload: &workload,
                     workload_file: &workload_file,
+                    round: &round,
+                    devices: &devices,
+                    in_use: &in_use,
                     profile: profile.as_ref(),
                     assets: &assets,
                 };
@@ -167,7 +181,7 @@ fn one_plan(
     let mut conditions = vec![target.workload];
     let settings = stack.settle(&with_rest(&conditions, target))?;
     let libraries = derive::library_dirs(&settings, around.program.as_deref())?;
-    let engine = derive::engine(&settings, &around.machine, &libraries)?;
+    let engine = derive::engine(&settings, target.devices, &libraries)?;
     // Sections for an engine or a scheduler can only be read once it is known which they are.
     let scheduler = settings.text("scheduler")?.to_owned();
     if matches!(engine.name.as_str(), "cuda" | "tensorrt") {
@@ -252,6 +266,26 @@ fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
     })
 }
 
+/// The first and the last round with GPT-J, as (major, minor).
+const ROUNDS: ((u32, u32), (u32, u32)) = ((3, 1), (5, 0));
+
+fn round(layers: &Layers, name: &str, rules: Rules<'_>) -> Result<LayerFile, Failure> {
+    let version = name.trim_start_matches(['v', 'V']).split_once('.');
+    let version =
+        version.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    layers
+        .read("rounds", name, rules)
+        .map_err(|failure| match version {
+            Some(version) if version < ROUNDS.0 => {
+                failure.because("GPT-J came to MLPerf Inference with v3.1")
+            }
+            Some(version) if version > ROUNDS.1 => {
+                failure.because("v5.0 was the last round with GPT-J")
+            }
+            _ => failure,
+        })
+}
+
 /// A system profile, and why it was taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -259,6 +293,8 @@ pub struct Profile {
     pub name: String,
     /// Its content.
     pub file: LayerFile,
+    /// How it fits.
+    pub fit: Fit,
     /// Why, for people.
     pub reason: String,
 }
@@ -267,7 +303,7 @@ fn system_profile(
     settings: &Settings,
     layers: &Layers,
     rules: Rules<'_>,
-    machine: &Machine,
+    (cpu, devices): (&str, &[Device]),
 ) -> Result<Option<Profile>, Failure> {
     let asked = settings.get("system_profile")?;
     if asked.value == Value::Text("none".to_owned()) {
@@ -279,19 +315,21 @@ fn system_profile(
         return Ok(Some(Profile {
             name,
             file,
+            fit: Fit::Exact,
             reason: asked.origin.to_string(),
         }));
     }
     let names = layers.names("systems")?;
     let files = names.iter().map(|name| layers.read("systems", name, rules));
     let files = files.collect::<Result<Vec<_>, _>>()?;
-    let Some(found) = choose_profile(machine, &files)? else {
+    let Some(found) = choose_profile(cpu, devices, &files)? else {
         return Ok(None);
     };
     let chosen = names.into_iter().zip(files).nth(found.index);
     Ok(chosen.map(|(name, file)| Profile {
         name,
         file,
+        fit: found.fit,
         reason: found.reason,
     }))
 }

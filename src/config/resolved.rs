@@ -68,6 +68,9 @@ pub struct RunConfig {
     pub fast: bool,
     /// Accuracy runs: only this many samples; 0: all of them.
     pub accuracy_samples: u64,
+    /// What the round states rates in.
+    #[serde(default)]
+    pub result_unit: ResultUnit,
     /// Why results cannot be submitted; empty when nothing in the configuration forbids it.
     pub not_for_submission: Vec<String>,
 }
@@ -144,8 +147,12 @@ pub struct EngineConfig {
     pub precision: Precision,
     /// Worker threads of the CPU engine, at least 1.
     pub threads: u32,
-    /// GPUs to use, by index; empty for CPU engines.
+    /// GPUs to use, by their numbers in `nvidia-smi`; empty for CPU engines.
     pub devices: Vec<u32>,
+    /// The same devices as CUDA_VISIBLE_DEVICES names them: UUIDs, those of MIG instances among them. Empty when CUDA's
+    /// own numbering holds, and for CPU engines.
+    #[serde(default)]
+    pub cuda_devices: Vec<String>,
     /// Requests in flight in one engine, at most.
     pub max_requests: u32,
     /// Prompt tokens and decode rows in one step, at most.
@@ -357,6 +364,17 @@ names! {
     }
 }
 
+impl Precision {
+    /// Bytes of one element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 | Self::Fp16 => 2,
+            Self::Fp8 => 1,
+        }
+    }
+}
+
 names! {
     /// A figure of a calibration: what bounds the magnitude of an activation.
     Fp8Range {
@@ -386,6 +404,23 @@ names! {
         PromptAndGenerated = "prompt_and_generated",
         /// Generated tokens: transformers since 4.36.
         Generated = "generated",
+    }
+}
+
+names! {
+    /// What a round states rates in.
+    ResultUnit {
+        /// Until v4.0.
+        Samples = "samples/s",
+        /// Since v4.1: tokens, of which every sample counts for 69.
+        Tokens = "tokens/s",
+    }
+}
+
+impl Default for ResultUnit {
+    /// That of the latest round.
+    fn default() -> Self {
+        Self::Tokens
     }
 }
 

@@ -6,6 +6,15 @@ use super::{Assets, Request, ResolvedConfig, Surroundings, Wanted, find_key, res
 use crate::error::Failure;
 use crate::system::{Gpu, Machine};
 
+fn gpu(index: u32) -> Gpu {
+    Gpu {
+        name: "NVIDIA GPU".to_owned(),
+        index,
+        uuid: format!("GPU-{index}"),
+        ..Gpu::default()
+    }
+}
+
 /// A machine, and what it is to run.
 pub struct Setup {
     /// The workload that is found.
@@ -30,7 +39,7 @@ impl Setup {
         };
         let around = Surroundings {
             machine: Machine {
-                gpus: vec![Gpu::default(); self.gpus],
+                gpus: (0..).take(self.gpus).map(gpu).collect(),
                 ..Machine::default()
             },
             program: None,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::resolved::*;
 use crate::bridge::ffi;
+use crate::system::VISIBLE_VARIABLE;
 
 /// LoadGen's name of the benchmark, the first part of the keys in its configuration files.
 const LOADGEN_MODEL: &str = "gptj";
@@ -56,17 +57,35 @@ impl From<&SchedulerConfig> for ffi::SchedulerSettings {
 }
 
 impl EngineConfig {
-    /// One for each engine that serves the queue: each GPU, or the one CPU engine.
+    /// One for each engine that serves the queue: each GPU, or the one CPU engine. On GPUs this is for a process whose
+    /// environment has [`Self::environment`]: devices are counted by what CUDA sees there.
     pub fn to_settings(&self) -> Vec<ffi::EngineSettings> {
         let instances = match self.engine {
             EngineKind::Cpu => vec![0],
             EngineKind::Fake => (0..self.fake.instances).collect(),
-            EngineKind::Cuda | EngineKind::Tensorrt => self.devices.clone(),
+            EngineKind::Cuda | EngineKind::Tensorrt if self.cuda_devices.is_empty() => {
+                self.devices.clone()
+            }
+            EngineKind::Cuda | EngineKind::Tensorrt => {
+                (0..).zip(&self.devices).map(|(seen, _)| seen).collect()
+            }
         };
         instances
             .into_iter()
             .map(|device| self.on_device(device))
             .collect()
+    }
+
+    /// Environment variables of a process that creates these engines.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        if self.cuda_devices.is_empty() {
+            return Vec::new();
+        }
+        vec![
+            (VISIBLE_VARIABLE, self.cuda_devices.join(",")),
+            // Where a device has no UUID, its number is that of nvidia-smi.
+            ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
+        ]
     }
 
     fn on_device(&self, device: u32) -> ffi::EngineSettings {
@@ -210,11 +229,40 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(devices(&[("engine", "cuda")]), [0, 1, 2, 3]);
-        assert_eq!(devices(&[("engine", "cuda"), ("devices", "3,1")]), [3, 1]);
         assert_eq!(
             devices(&[("engine", "fake"), ("fake_instances", "2")]),
             [0, 1]
         );
+    }
+
+    #[test]
+    fn gpus_are_counted_as_their_process_sees_them() {
+        let engine = config(&[("engine", "cuda"), ("devices", "3,GPU-1")]).engine;
+        assert_eq!(engine.devices, [3, 1]);
+        assert_eq!(
+            engine.environment(),
+            [
+                ("CUDA_VISIBLE_DEVICES", "GPU-3,GPU-1".to_owned()),
+                ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned())
+            ]
+        );
+        let seen = |engine: &EngineConfig| {
+            let engines = engine.to_settings();
+            engines
+                .iter()
+                .map(|engine| engine.device)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&engine), [0, 1]);
+        // Nothing was detected: CUDA's own numbers, and the environment as it is.
+        let blind = Setup {
+            workload: "cnn_dailymail",
+            gpus: 0,
+        };
+        let engine = blind
+            .config(&[("engine", "cuda"), ("devices", "3,1")])
+            .engine;
+        assert_eq!((seen(&engine), engine.environment()), (vec![3, 1], vec![]));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! A run that failed or was stopped first drains: outstanding samples are answered empty, and LoadGen returns. In the
 //! Server scenario LoadGen goes on issuing until its schedule ends, which may take ten minutes; nobody waits for that.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -153,7 +152,7 @@ fn begin(spec: &TestSpec) -> TestResult {
         engines: Vec::new(),
         inputs: None,
         fp8_ranges: None,
-        machine: system::detect(Path::new("/")),
+        machine: system::detect(),
         program: format!("run_harness {}", env!("CARGO_PKG_VERSION")),
         started: now(),
         finished: now(),

@@ -106,7 +106,7 @@ impl<'a> Tests<'a> {
     }
 
     fn one(&self, spec: &TestSpec) -> Result<TestReport, Failure> {
-        let (mut child, mut socket) = start()?;
+        let (mut child, mut socket) = start(&spec.config)?;
         // A child that cannot be told what to do says why itself, or ends without a word.
         let _ = send_spec(&mut socket, spec);
         // Read beside the waiting: a report that does not fit the socket's buffer would keep the child from ending.
@@ -201,14 +201,13 @@ fn name(config: &ResolvedConfig) -> String {
 
 /// A child with one end of a socket as its stdin. It has a process group of its own: Ctrl-C reaches this process alone,
 /// which then tells the child once.
-fn start() -> Result<(Child, UnixStream), Failure> {
+fn start(config: &ResolvedConfig) -> Result<(Child, UnixStream), Failure> {
     let failed = |error: std::io::Error| {
         Failure::harness("cannot start a process for the test").because(error)
     };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;
-    let child = Command::new(program)
-        .arg("run-test")
+    let child = child_command(&program, config)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .process_group(0)
         .spawn()
@@ -216,9 +215,39 @@ fn start() -> Result<(Child, UnixStream), Failure> {
     Ok((child, ours))
 }
 
+/// Its environment says which GPUs it sees.
+fn child_command(program: &Path, config: &ResolvedConfig) -> Command {
+    let mut command = Command::new(program);
+    command.arg("run-test").envs(config.engine.environment());
+    command
+}
+
 fn signal(child: &Child, signal: Signal) {
     // A child that ended in the meantime needs no signal.
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::Setup;
+
+    #[test]
+    fn a_child_sees_the_devices_that_were_asked_for() {
+        let seen = |flags: &[(&str, &str)]| {
+            let setup = Setup {
+                workload: "gptj-mini",
+                gpus: 3,
+            };
+            let command = child_command(Path::new("program"), &setup.config(flags));
+            let mut envs = command.get_envs();
+            let found = envs.find(|(name, _)| *name == "CUDA_VISIBLE_DEVICES");
+            found.and_then(|(_, value)| Some(value?.to_str()?.to_owned()))
+        };
+        let gpus = seen(&[("engine", "cuda"), ("devices", "2,0")]);
+        assert_eq!(gpus.as_deref(), Some("GPU-2,GPU-0"));
+        assert_eq!(seen(&[("engine", "cpu")]), None);
     }
 }
