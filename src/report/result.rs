@@ -90,12 +90,28 @@ pub struct Performance {
     pub tokens_per_second: f64,
     /// Tokens per second as rounds since v4.1 report them: samples per second times 69.
     pub inferred_tokens_per_second: Option<f64>,
+    /// What the round's submission checker reads; absent where no round has rules.
+    #[serde(default)]
+    pub round_figure: Option<RoundFigure>,
     /// Queries that LoadGen issued; in Offline one query carries all samples.
     pub query_count: u64,
     /// Server: queries that took longer than the bound.
     pub overlatency_query_count: Option<u64>,
     /// Latency of a sample.
     pub latency_ns: Latency,
+}
+
+/// A result as a round states it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundFigure {
+    /// The round: `v5.0`.
+    pub round: String,
+    /// Its name in LoadGen's detail log.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// `samples/s`, `tokens/s`, or `ns` in SingleStream.
+    pub unit: String,
 }
 
 /// Nanoseconds.

@@ -115,6 +115,13 @@ fn speed(text: &mut String, performance: &Performance, scenario: Scenario) {
         ),
     };
     line(text, "rate", &rate);
+    if let Some(figure) = &performance.round_figure {
+        let value = match figure.unit.as_str() {
+            "ns" => duration(figure.value),
+            unit => format!("{:.3} {unit}", figure.value),
+        };
+        line(text, "round", &format!("{}: {value}", figure.round));
+    }
     line(
         text,
         "tokens",

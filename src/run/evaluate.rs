@@ -8,11 +8,11 @@ use crate::accuracy::log::{LogFormat, TokenType};
 use crate::accuracy::thresholds::{AccuracyReference, Verdict};
 use crate::accuracy::{EvaluationInput, evaluate, log, report};
 use crate::bridge::ffi;
-use crate::config::{ResolvedConfig, Scenario};
+use crate::config::{ResolvedConfig, ResultUnit, Scenario};
 use crate::error::Failure;
 use crate::model::locate::same_file;
 use crate::report::loadgen_log::{LoadgenLog, LoadgenLogError, check_summary};
-use crate::report::result::{Accuracy, Latency, Performance};
+use crate::report::result::{Accuracy, Latency, Performance, RoundFigure};
 
 /// LoadGen's detail log of a test, which together with its summary must be complete.
 pub fn read_logs(config: &ResolvedConfig) -> Result<LoadgenLog, Failure> {
@@ -33,16 +33,11 @@ pub fn performance(
         folder: &config.test_dir(),
         suffix: &config.loadgen.log.suffix,
     };
-    let (metric, rate) = match config.run.scenario {
-        Scenario::Offline => ("result_samples_per_second", "result_samples_per_second"),
-        Scenario::Server => (
-            "result_scheduled_samples_per_sec",
-            "result_completed_samples_per_sec",
-        ),
-        Scenario::SingleStream => (
-            "early_stopping_latency_ss",
-            "result_qps_without_loadgen_overhead",
-        ),
+    let metric = own_metric(config.run.scenario);
+    let rate = match config.run.scenario {
+        Scenario::Offline => metric,
+        Scenario::Server => "result_completed_samples_per_sec",
+        Scenario::SingleStream => "result_qps_without_loadgen_overhead",
     };
     let samples_per_second = keys.number(rate)?;
     let inferred = [
@@ -57,6 +52,7 @@ pub fn performance(
         samples_per_second,
         tokens_per_second: samples_per_second * outcome.generated_tokens as f64
             / outcome.samples_completed.max(1) as f64,
+        round_figure: round_figure(&keys, config, metric)?,
         inferred_tokens_per_second: inferred.iter().find_map(|key| log.number(key)),
         query_count: keys.count("result_query_count")?,
         overlatency_query_count: log.count("result_overlatency_query_count"),
@@ -72,6 +68,43 @@ pub fn performance(
             max: latency("max")?,
         },
     })
+}
+
+/// The scenario's own figure, by its name in LoadGen's detail log.
+fn own_metric(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::Offline => "result_samples_per_second",
+        Scenario::Server => "result_scheduled_samples_per_sec",
+        Scenario::SingleStream => "early_stopping_latency_ss",
+    }
+}
+
+/// The figure that the round's checker reads, for the official workload: the scenario's own metric, or, where the round
+/// states tokens, LoadGen's inference from it.
+fn round_figure(
+    keys: &Keys<'_>,
+    config: &ResolvedConfig,
+    own: &str,
+) -> Result<Option<RoundFigure>, LoadgenLogError> {
+    if config.run.workload != "cnn_dailymail" {
+        return Ok(None);
+    }
+    let (metric, unit) = match (config.run.scenario, config.run.result_unit) {
+        (Scenario::SingleStream, _) => (own, "ns"),
+        (Scenario::Offline, ResultUnit::Tokens) => {
+            ("result_inferred_tokens_per_second", "tokens/s")
+        }
+        (Scenario::Server, ResultUnit::Tokens) => {
+            ("result_inferred_completed_tokens_per_second", "tokens/s")
+        }
+        (Scenario::Offline | Scenario::Server, ResultUnit::Samples) => (own, "samples/s"),
+    };
+    Ok(Some(RoundFigure {
+        round: config.run.round.clone(),
+        metric: metric.to_owned(),
+        value: keys.number(metric)?,
+        unit: unit.to_owned(),
+    }))
 }
 
 struct Keys<'a> {
@@ -147,4 +180,58 @@ fn reference(config: &ResolvedConfig) -> Result<Option<AccuracyReference>, Failu
     }
     let length = config.generation.beam_length.name();
     Ok(Some(AccuracyReference::read(&path, length)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::Setup;
+
+    fn figure(workload: &'static str, round: &str, scenario: &str) -> Option<RoundFigure> {
+        let setup = Setup { workload, gpus: 0 };
+        let config = setup.config(&[("round", round), ("scenarios", scenario)]);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("results/2026-11-24-h100-fp8")
+            .join(config.run.scenario.name());
+        let log = LoadgenLog::read(&loadgen_file(&folder, "detail", "")).unwrap();
+        let keys = Keys {
+            log: &log,
+            folder: &folder,
+            suffix: "",
+        };
+        round_figure(&keys, &config, own_metric(config.run.scenario)).unwrap()
+    }
+
+    #[test]
+    fn a_round_states_results_in_its_own_unit() {
+        let official = |round: &str, scenario: &str| {
+            let figure = figure("cnn_dailymail", round, scenario).unwrap();
+            assert_eq!(figure.round, round);
+            (figure.metric, figure.value, figure.unit)
+        };
+        let expect =
+            |metric: &str, value: f64, unit: &str| (metric.to_owned(), value, unit.to_owned());
+        assert_eq!(
+            official("v4.0", "offline"),
+            expect("result_samples_per_second", 38.0896, "samples/s")
+        );
+        assert_eq!(
+            official("v4.1", "offline"),
+            expect("result_inferred_tokens_per_second", 2628.19, "tokens/s")
+        );
+        assert_eq!(
+            official("v3.1", "server").0,
+            "result_scheduled_samples_per_sec"
+        );
+        assert_eq!(
+            official("v5.0", "server"),
+            expect(
+                "result_inferred_completed_tokens_per_second",
+                2513.02,
+                "tokens/s"
+            )
+        );
+        assert_eq!(official("v5.0", "single_stream").2, "ns");
+        assert_eq!(figure("gptj-mini", "v5.0", "offline"), None);
+    }
 }
