@@ -9,6 +9,8 @@ mod links;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::error::Failure;
+
 pub use links::{LinkReport, LinkState, Linked, link_dirs};
 
 /// The environment variable that names the scratch space.
@@ -16,6 +18,17 @@ pub const SCRATCH_VARIABLE: &str = "MLPERF_SCRATCH_PATH";
 
 /// Tells the repository from any other folder.
 const ROOT_MARKER: &str = "configs/gptj/base.toml";
+
+/// The scratch space when none is named, below the repository.
+const OWN: &str = "build/scratch";
+
+/// The part of a path that is there already: itself, or the nearest folder above it.
+pub fn existing_part(path: &Path) -> &Path {
+    let existing = path.ancestors().find(|folder| folder.exists());
+    // Above a relative path is the working folder, whose name is empty there.
+    let existing = existing.filter(|folder| !folder.as_os_str().is_empty());
+    existing.unwrap_or(Path::new("."))
+}
 
 /// A folder of the scratch space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +84,47 @@ impl Places {
             scratch_given: given.is_some(),
             scratch: match given {
                 Some(path) => working_dir.join(path),
-                None => root.join("build/scratch"),
+                None => root.join(OWN),
             },
             root,
         }
+    }
+
+    /// A scratch space that was named must be a folder that can be read: whoever mistyped it would otherwise get
+    /// another model, or the same one downloaded once more.
+    pub fn check(&self) -> Result<(), Failure> {
+        if !self.scratch_given {
+            return Ok(());
+        }
+        let scratch = self.scratch.display();
+        let Err(error) = std::fs::read_dir(&self.scratch) else {
+            return Ok(());
+        };
+        let (message, hint) = match error.kind() {
+            std::io::ErrorKind::NotFound => (
+                format!("there is no scratch space `{scratch}`"),
+                format!(
+                    "`run_harness link-dirs` makes it; or correct {SCRATCH_VARIABLE}, or unset it to use `{}`",
+                    self.own().display()
+                ),
+            ),
+            _ => (
+                format!("cannot read the scratch space `{scratch}`"),
+                format!(
+                    "set {SCRATCH_VARIABLE} to a folder that you may read, or unset it to use `{}`",
+                    self.own().display()
+                ),
+            ),
+        };
+        Err(Failure::user(message)
+            .because(error)
+            .because(format!("{SCRATCH_VARIABLE} names it"))
+            .hint(hint))
+    }
+
+    /// The scratch space when none is named.
+    pub fn own(&self) -> PathBuf {
+        self.root.join(OWN)
     }
 
     /// The places of this process.

@@ -103,7 +103,8 @@ impl ModelPlaces {
         self.places.folder(Kind::Data).join(SIX_B_DATASET)
     }
 
-    fn mini(&self) -> PathBuf {
+    /// The folder of the small model, whether or not it is there.
+    pub fn mini(&self) -> PathBuf {
         match &self.mini {
             Some(folder) => folder.clone(),
             None => self.places.root.join(MINI_FOLDER),
@@ -195,6 +196,7 @@ impl ModelPlaces {
 
     /// GPT-J 6B if it is there, else the small model.
     fn found(&self, wanted: &Wanted) -> Result<ModelChoice, Failure> {
+        self.places.check()?;
         let folder = self.six_b();
         let why_not = if folder.join("config.json").is_file() {
             let config = ModelConfig::read(&folder)?;

@@ -123,7 +123,7 @@ fn remedy(places: &Places) -> String {
         true => format!(
             "set {SCRATCH_VARIABLE} to a folder that you may write to, or unset it to use \
              `{}`",
-            places.root.join("build/scratch").display()
+            places.own().display()
         ),
         false => format!("set {SCRATCH_VARIABLE} to a folder that you may write to"),
     }

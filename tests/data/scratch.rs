@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use mlperf_gptj::scratch::{Kind, LinkState, Places, link_dirs};
+use mlperf_gptj::scratch::{Kind, LinkState, Places, existing_part, link_dirs};
 use tempfile::tempdir;
 
 use super::support::told;
@@ -169,23 +169,25 @@ fn a_scratch_space_that_is_a_broken_link() {
 }
 
 #[test]
-fn a_scratch_space_that_is_read_only() {
+fn a_scratch_space_that_was_named_must_be_there() {
     let dir = tempdir().unwrap();
-    let space = dir.path().join("space");
-    fs::create_dir(&space).unwrap();
-    fs::set_permissions(&space, fs::Permissions::from_mode(0o555)).unwrap();
-    // Permissions do not bind root; there is nothing to see then.
-    if fs::write(space.join("probe"), "").is_ok() {
-        return;
-    }
-    let text = told(
-        link_dirs(&places(dir.path(), Some("space"))).unwrap_err(),
-        dir.path(),
+    let named = places(dir.path(), Some("space"));
+    assert_eq!(
+        told(named.check().unwrap_err(), dir.path()),
+        "error: there is no scratch space `DIR/space`\n  caused by: No such file or directory (os error 2)\n  \
+         caused by: MLPERF_SCRATCH_PATH names it\n\nhint: `run_harness link-dirs` makes it; or correct \
+         MLPERF_SCRATCH_PATH, or unset it to use `DIR/build/scratch`\n"
     );
-    assert!(
-        text.starts_with(
-            "error: cannot create the folder `DIR/space/data`\n  caused by: Permission denied"
-        ),
-        "{text}"
-    );
+    link_dirs(&named).unwrap();
+    named.check().unwrap();
+    // Nobody named this one.
+    places(dir.path(), None).check().unwrap();
+}
+
+#[test]
+fn the_part_of_a_path_that_is_there() {
+    let dir = tempdir().unwrap();
+    assert_eq!(existing_part(&dir.path().join("a/b")), dir.path());
+    assert_eq!(existing_part(Path::new("no/such/folder")), Path::new("."));
+    assert_eq!(existing_part(Path::new("/")), Path::new("/"));
 }
