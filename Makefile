@@ -13,7 +13,7 @@ harness := target/release/run_harness
 cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.cc' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help tools run build generate_engines calibrate run_harness link_dirs preprocess_data clean \
+.PHONY: help tools run build generate_engines calibrate run_harness link_dirs doctor preprocess_data clean \
         test test_rust test_cpp test_asan test_tsan test_cuda lint check_format format bench
 
 help: ## Show this list
@@ -44,6 +44,9 @@ run_harness: build ## Run the tests that RUN_ARGS asks for
 
 link_dirs: build ## Link the scratch space (MLPERF_SCRATCH_PATH) into build/
 	@$(harness) link-dirs
+
+doctor: build ## Show what this machine has, and what would stop a run that RUN_ARGS asks for
+	@$(harness) doctor $(RUN_ARGS)
 
 preprocess_data: build ## Tokenise the data set and keep it as npy files
 	@$(harness) preprocess-data $(RUN_ARGS)

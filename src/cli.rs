@@ -10,6 +10,7 @@ mod refused;
 mod surroundings;
 
 mod calibrate;
+mod doctor;
 mod generate_engines;
 mod link_dirs;
 mod preprocess_data;
@@ -58,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
     };
     match &cli.command {
         None => run_harness::run(&cli)?,
+        Some(Command::Doctor(args)) => return doctor::run(&cli, args),
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
         Some(Command::LinkDirs) => link_dirs::run()?,

@@ -23,5 +23,5 @@ mod work;
 
 pub use calibrate::{CalibrationRequest, calibrate};
 pub use child::child_main;
-pub use folder::TestFolder;
-pub use parent::run_all;
+pub use folder::{LEAST_FREE_BYTES, TestFolder};
+pub use parent::{AUDIT_CONFIG, run_all};

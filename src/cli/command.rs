@@ -34,6 +34,9 @@ pub enum Command {
     /// Show the settings of every test that would run, and where they come from
     #[command(alias = "show_config")]
     ShowConfig(ShowConfigArgs),
+    /// Show what this machine has, what a run would use of it, and what would stop it
+    #[command(after_help = "Exit codes: 0 a run can go, 1 something would stop it.")]
+    Doctor(DoctorArgs),
     /// Link data, models and preprocessed data of the scratch space ($MLPERF_SCRATCH_PATH) into build/
     #[command(alias = "link_dirs")]
     LinkDirs,
@@ -57,6 +60,17 @@ pub struct ShowConfigArgs {
     #[arg(long)]
     pub explain: bool,
     /// Print JSON, always with origins
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// What `doctor` shows.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Configuration.
@@ -115,6 +129,7 @@ impl Cli {
     fn behind(&self) -> Option<&ConfigArgs> {
         match self.command.as_ref()? {
             Command::ShowConfig(args) => Some(&args.config),
+            Command::Doctor(args) => Some(&args.config),
             Command::PreprocessData(args) => Some(&args.config),
             Command::Calibrate(args) => Some(&args.config),
             Command::GenerateEngines(args) => Some(args),
@@ -201,6 +216,7 @@ fn unknown_option(name: &str) -> Failure {
 fn unknown_command(typed: &str) -> Failure {
     let commands = [
         "show_config",
+        "doctor",
         "link_dirs",
         "preprocess_data",
         "generate_engines",

@@ -10,42 +10,80 @@ use super::args::ConfigArgs;
 use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
 use crate::error::Failure;
 use crate::model::{ModelChoice, ModelPlaces};
-use crate::system;
+use crate::system::{self, Machine};
+
+/// This machine, this program, and where it was started.
+pub struct Here {
+    /// The machine.
+    pub machine: Machine,
+    /// This program's file.
+    pub program: Option<PathBuf>,
+    /// Repository, scratch space, models.
+    pub places: ModelPlaces,
+    working_dir: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+impl Here {
+    /// Looks around.
+    pub fn look() -> Result<Self, Failure> {
+        let working_dir = std::env::current_dir()
+            .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
+        let places = ModelPlaces::of_this_process().map_err(|error| {
+            Failure::user("cannot find out where this program is").because(error)
+        })?;
+        let text = |variable: OsString| variable.into_string().ok();
+        let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        Ok(Self {
+            machine: system::detect(),
+            program: std::env::current_exe().ok(),
+            places,
+            working_dir,
+            env: env.collect(),
+        })
+    }
+
+    /// The value of an environment variable.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let found = self.env.iter().find(|(variable, _)| variable == name);
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// Resolves what was asked for.
+    pub fn resolve(&self, config: ConfigArgs) -> Result<Resolution, Failure> {
+        self.resolve_with(config, ModelPlaces::choose)
+    }
+
+    fn resolve_with(
+        &self,
+        config: ConfigArgs,
+        choose: fn(&ModelPlaces, &Wanted) -> Result<ModelChoice, Failure>,
+    ) -> Result<Resolution, Failure> {
+        let request = Request {
+            flags: config.flags,
+            env: self.env.clone(),
+            files: config.files,
+            config_dir: config.config_dir,
+        };
+        let around = Surroundings {
+            machine: self.machine.clone(),
+            program: self.program.clone(),
+            working_dir: self.working_dir.clone(),
+            log_dir: log_dir(),
+            locate: &|wanted| choose(&self.places, wanted).map(Assets::from),
+        };
+        resolve(&request, &around)
+    }
+}
 
 /// Resolves what was asked for, here and now.
 pub fn resolve_here(config: ConfigArgs) -> Result<Resolution, Failure> {
-    resolve_with(config, ModelPlaces::choose)
+    Here::look()?.resolve(config)
 }
 
 /// The same for a command that needs the model alone: its data set need not be there.
 pub fn resolve_model_here(config: ConfigArgs) -> Result<Resolution, Failure> {
-    resolve_with(config, ModelPlaces::choose_model)
-}
-
-fn resolve_with(
-    config: ConfigArgs,
-    choose: fn(&ModelPlaces, &Wanted) -> Result<ModelChoice, Failure>,
-) -> Result<Resolution, Failure> {
-    let working_dir = std::env::current_dir()
-        .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
-    let places = ModelPlaces::of_this_process()
-        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
-    let text = |variable: OsString| variable.into_string().ok();
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    let request = Request {
-        flags: config.flags,
-        env: env.collect(),
-        files: config.files,
-        config_dir: config.config_dir,
-    };
-    let around = Surroundings {
-        machine: system::detect(),
-        program: std::env::current_exe().ok(),
-        working_dir,
-        log_dir: log_dir(),
-        locate: &|wanted| choose(&places, wanted).map(Assets::from),
-    };
-    resolve(&request, &around)
+    Here::look()?.resolve_with(config, ModelPlaces::choose_model)
 }
 
 /// `build/logs/2025.01.31-12.00.00`, in local time.

@@ -11,7 +11,7 @@ use crate::report::result::FILE_NAME as RESULT;
 
 const LOCK: &str = ".lock";
 /// A test's logs, answers included, with room to spare.
-const LEAST_FREE_BYTES: u64 = 64 << 20;
+pub const LEAST_FREE_BYTES: u64 = 64 << 20;
 /// What LoadGen's files have in their names, whatever is put before or behind.
 const LOADGEN_FILES: &str = "mlperf_log_";
 

@@ -18,7 +18,7 @@ use crate::error::{Failure, FailureKind};
 use crate::report::{Status, TestResult, summary};
 
 /// LoadGen obeys this file in the working folder without being asked.
-const AUDIT_CONFIG: &str = "audit.config";
+pub const AUDIT_CONFIG: &str = "audit.config";
 /// How often the child is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a child may take to end after it was told to.

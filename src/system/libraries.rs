@@ -104,7 +104,8 @@ fn interface_version() -> Option<u32> {
 }
 
 /// Looks for a library under each of its file names, as the loader would.
-pub fn find_library(name: &str, files: &[&str]) -> FoundLibrary {
+/// A file may be a path.
+pub fn find_library(name: &str, files: &[String]) -> FoundLibrary {
     let path = files.iter().find_map(|file| {
         let library = open(file.as_ref()).ok()?;
         std::mem::forget(library);
@@ -124,6 +125,7 @@ fn open(file: &std::ffi::OsStr) -> Result<Library, String> {
 
 /// Where an open library was found. Its name may be a link to the file that is mapped.
 fn mapped(file: &str) -> Option<PathBuf> {
+    let file = file.rsplit('/').next().unwrap_or(file);
     let stem = file.split_once(".so").map_or(file, |(stem, _)| stem);
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let paths = maps
@@ -229,13 +231,21 @@ mod tests {
 
     #[test]
     fn a_library_is_found_as_the_loader_finds_it() {
-        let found = find_library("C", &["libnothing_of_ours.so.0", "libc.so.6"]);
+        let find = |files: &[&str]| {
+            find_library(
+                "C",
+                &files
+                    .iter()
+                    .map(|file| (*file).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let found = find(&["libnothing_of_ours.so.0", "libc.so.6"]);
         let path = found.path.unwrap();
         assert!(path.is_absolute() && path.is_file(), "{path:?}");
-        assert_eq!(
-            find_library("none", &["libnothing_of_ours.so.0"]).path,
-            None
-        );
+        assert_eq!(find(&["libnothing_of_ours.so.0"]).path, None);
+        let whole = path.to_string_lossy();
+        assert_eq!(find(&[whole.as_ref()]).path, Some(path.clone()));
     }
 
     #[test]
@@ -243,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let empty = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("libgptj_cuda.so"), "no library").unwrap();
-        let other = find_library("m", &["libm.so.6"]).path.unwrap();
+        let other = find_library("m", &["libm.so.6".to_owned()]).path.unwrap();
         std::fs::copy(other, folder.path().join("libgptj_tensorrt.so")).unwrap();
         let folders = [empty.path().to_owned(), folder.path().to_owned()];
         let found = engine_libraries(&folders);
