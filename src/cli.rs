@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod normalise;
 mod output;
+mod owner;
 mod refused;
 mod surroundings;
 

@@ -23,3 +23,6 @@ mod interrupted;
 
 #[path = "run/log_folder.rs"]
 mod log_folder;
+
+#[path = "run/scratch_space.rs"]
+mod scratch_space;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::output::print;
+use super::owner;
 use crate::error::Failure;
 use crate::scratch::{Places, link_dirs};
 
@@ -10,6 +11,7 @@ use crate::scratch::{Places, link_dirs};
 pub fn run() -> Result<(), Failure> {
     let places = Places::of_this_process()
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
+    owner::tell(&places.scratch);
     let mut text = String::new();
     for link in link_dirs(&places)?.links {
         // Writing to a string cannot fail.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::{Cli, PreprocessDataArgs};
 use super::output::print;
+use super::owner;
 use super::surroundings::resolve_here;
 use crate::config::ResolvedConfig;
 use crate::dataset::prepared::cache_folder;
@@ -21,6 +22,9 @@ pub fn run(cli: &Cli, args: &PreprocessDataArgs) -> Result<(), Failure> {
         .for_each(|notice| eprintln!("note: {notice}"));
     let places = Places::of_this_process()
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
+    if !resolution.plans.iter().all(|plan| plan.config.report.quiet) {
+        owner::tell(&places.folder(Kind::PreprocessedData));
+    }
     let mut done = BTreeSet::new();
     for config in resolution.plans.iter().map(|plan| &plan.config) {
         let limits = (

@@ -2,6 +2,7 @@
 
 use super::command::Cli;
 use super::output::print;
+use super::owner;
 use super::surroundings::resolve_here;
 use crate::error::Failure;
 use crate::run::run_all;
@@ -12,6 +13,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
     for notice in resolution.notices.iter().filter(|_| !quiet) {
         eprintln!("note: {notice}");
+    }
+    if let Some(plan) = resolution.plans.first().filter(|_| !quiet) {
+        owner::tell(&plan.config.paths.log_dir);
     }
     let (summary, failure) = run_all(&resolution);
     print(&summary)?;

@@ -25,9 +25,11 @@ pub struct Ran {
 
 impl World {
     pub fn new() -> Self {
-        Self {
+        let world = Self {
             folder: tempfile::tempdir().unwrap(),
-        }
+        };
+        fs::create_dir(world.path("scratch")).unwrap();
+        world
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
