@@ -208,7 +208,7 @@ fn scales(
         recipe: Recipe {
             engine: settings.engine.engine.clone(),
             precision: settings.engine.precision.clone(),
-            processor: system::detect(Path::new("/")).cpu.model,
+            processor: system::detect().cpu.model,
             rows: "prompts, and the tokens of every beam".to_owned(),
             bins_per_binade: BINS_PER_BINADE,
             max_prompt_tokens: config.engine.max_prompt_tokens,
