@@ -109,6 +109,8 @@ pub mod ffi {
         engine: String,
         /// `f32`, `bf16`, `fp16`, `fp8`; what an engine supports is its own business.
         precision: String,
+        /// The plan of an engine that runs from one: what it reads, or where it is to be written.
+        plan_path: String,
         /// Folders searched for the engine's library, before the loader's own path.
         library_dirs: Vec<String>,
         /// GPU index; ignored by CPU engines.
@@ -139,6 +141,30 @@ pub mod ffi {
         fake_fault: String,
         /// Steps that the fake engine lets be in flight, at least 1.
         fake_max_steps_in_flight: i32,
+    }
+
+    /// Mirror of `gptj::PlanFacts`: what a plan depends on beyond what it is asked to hold.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    struct PlanFacts {
+        builder_version: String,
+        /// Name of the device.
+        gpu: String,
+        /// 90 for 9.0.
+        compute_capability: i32,
+        /// What the engine will compute in; it may not be what was asked for.
+        precision: String,
+    }
+
+    /// Mirror of `gptj::PlanReport`.
+    #[derive(Debug, Clone, Copy, PartialEq, Default)]
+    struct PlanReport {
+        plan_bytes: u64,
+        /// Start of the library and definition of the network.
+        network_seconds: f64,
+        /// Choice of kernels.
+        build_seconds: f64,
+        /// Bytes of the timing cache that was read.
+        timings_reused: u64,
     }
 
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,6 +379,21 @@ pub mod ffi {
         fn engine_count(pool: &EnginePool) -> usize;
         fn engine_name(pool: &EnginePool, index: usize) -> Result<String>;
         fn engine_limits(pool: &EnginePool, index: usize) -> Result<EngineLimits>;
+
+        /// The file of an engine's library, which is opened to see that it can be; empty for an engine that is linked in.
+        fn engine_library(settings: &EngineSettings) -> Result<String>;
+        /// Whether the engine runs from a plan.
+        fn has_plans(settings: &EngineSettings) -> Result<bool>;
+        /// What its plans depend on, on the device of the settings. Makes the library start, and use the device.
+        fn plan_facts(settings: &EngineSettings) -> Result<PlanFacts>;
+        /// Builds a plan and puts it under `settings.plan_path` when it is complete, which may take minutes.
+        /// `timing_cache` is read if it is there, and written.
+        fn build_plan(
+            settings: &EngineSettings,
+            shape: &ModelShape,
+            generation: &Generation,
+            timing_cache: &str,
+        ) -> Result<PlanReport>;
 
         /// Tokenised samples, as LoadGen's query sample library sees them.
         type SampleSet;

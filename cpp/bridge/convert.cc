@@ -106,6 +106,7 @@ gptj::EngineOptions to_core(const EngineSettings& settings) {
   gptj::EngineOptions options;
   options.engine = std::string(settings.engine);
   options.precision = std::string(settings.precision);
+  options.plan_path = std::string(settings.plan_path);
   for (const rust::String& dir : settings.library_dirs) options.library_dirs.emplace_back(dir);
   options.device = settings.device;
   options.threads = settings.threads;
@@ -224,6 +225,25 @@ ActivationRange to_bridge(const cpu::ActivationRange& range) {
       .maximum = range.maximum,
       .p99_9 = range.p99_9,
       .p99_99 = range.p99_99,
+  };
+}
+
+PlanFacts to_bridge(const gptj::PlanFacts& facts) {
+  // Lossy: names come from libraries and drivers.
+  return PlanFacts{
+      .builder_version = rust::String::lossy(facts.builder_version),
+      .gpu = rust::String::lossy(facts.gpu),
+      .compute_capability = facts.compute_capability,
+      .precision = rust::String::lossy(facts.precision),
+  };
+}
+
+PlanReport to_bridge(const gptj::PlanReport& report) {
+  return PlanReport{
+      .plan_bytes = report.plan_bytes,
+      .network_seconds = report.network_seconds,
+      .build_seconds = report.build_seconds,
+      .timings_reused = report.timings_reused,
   };
 }
 

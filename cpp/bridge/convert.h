@@ -5,6 +5,7 @@
 #include "bridge/ffi.h"
 #include "cpu/activation_ranges.h"
 #include "gptj/engine_options.h"
+#include "gptj/plan.h"
 #include "gptj/types.h"
 #include "harness/measure.h"
 #include "harness/run.h"
@@ -27,6 +28,8 @@ EngineLimits to_bridge(const gptj::EngineLimits& limits);
 WaitingRequest to_bridge(const gptj::WaitingRequest& request);
 RunningRequest to_bridge(const gptj::RunningRequest& request);
 ActivationRange to_bridge(const cpu::ActivationRange& range);
+PlanFacts to_bridge(const gptj::PlanFacts& facts);
+PlanReport to_bridge(const gptj::PlanReport& report);
 RunOutcome to_bridge(const gptj::PipelineStats& stats);
 
 }  // namespace gptj::ffi

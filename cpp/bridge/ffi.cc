@@ -73,6 +73,28 @@ bool cpu_supports(rust::Str precision) {
   return gptj::cpu_supports(std::string_view(precision.data(), precision.size()));
 }
 
+// Engine libraries and plans
+// ---------------------------------------------------------------------------------------------------
+
+rust::String engine_library(const EngineSettings& settings) {
+  // Lossy: the folder that the program or the loader found may have any bytes in its name.
+  return rust::String::lossy(gptj::engine_library(to_core(settings)));
+}
+
+bool has_plans(const EngineSettings& settings) { return gptj::has_plans(to_core(settings)); }
+
+PlanFacts plan_facts(const EngineSettings& settings) {
+  return to_bridge(gptj::plan_facts(to_core(settings)));
+}
+
+PlanReport build_plan(const EngineSettings& settings, const ModelShape& shape, const Generation& generation,
+                      rust::Str timing_cache) {
+  return to_bridge(gptj::build_plan({.options = to_core(settings),
+                                     .model = to_core(shape),
+                                     .generation = to_core(generation),
+                                     .timing_cache_path = std::string(timing_cache)}));
+}
+
 // Samples and progress
 // ------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ struct Generation;
 struct MeasureSettings;
 struct Measured;
 struct ModelShape;
+struct PlanFacts;
+struct PlanReport;
 struct ProgressSnapshot;
 struct RunOutcome;
 struct RunSettings;
@@ -47,6 +49,14 @@ std::size_t engine_count(const EnginePool& pool);
 rust::String engine_name(const EnginePool& pool, std::size_t index);
 EngineLimits engine_limits(const EnginePool& pool, std::size_t index);
 bool cpu_supports(rust::Str precision);
+
+// Engine libraries and plans
+// ---------------------------------------------------------------------------------------------------
+rust::String engine_library(const EngineSettings& settings);
+bool has_plans(const EngineSettings& settings);
+PlanFacts plan_facts(const EngineSettings& settings);
+PlanReport build_plan(const EngineSettings& settings, const ModelShape& shape, const Generation& generation,
+                      rust::Str timing_cache);
 
 // Samples and progress
 // ------------------------------------------------------------------------------------------------

@@ -88,10 +88,12 @@ impl EngineConfig {
         ]
     }
 
-    fn on_device(&self, device: u32) -> ffi::EngineSettings {
+    /// The engine on one device, without a plan.
+    pub fn on_device(&self, device: u32) -> ffi::EngineSettings {
         ffi::EngineSettings {
             engine: self.engine.to_string(),
             precision: self.precision.to_string(),
+            plan_path: String::new(),
             library_dirs: self
                 .library_dirs
                 .iter()
