@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod disk;
 pub mod doctor;
 pub mod error;
 pub mod model;

@@ -1,10 +1,11 @@
 //! The folder of one test: claimed by one run, and never left with a half-written result that looks valid.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::accuracy::log::FILE_NAME as ACCURACY_LOG;
+use crate::disk::Destination;
 use crate::error::Failure;
 use crate::report::Status;
 use crate::report::result::FILE_NAME as RESULT;
@@ -25,18 +26,16 @@ pub struct TestFolder {
 impl TestFolder {
     /// Makes the folder and claims it: no other run may write into it, and it must not hold results.
     pub fn claim(path: &Path) -> Result<Self, Failure> {
-        let elsewhere = "choose another folder with --log_dir";
-        let refused = |error: io::Error| {
-            Failure::user(format!(
-                "cannot write into the log folder `{}`",
-                path.display()
-            ))
-            .because(error)
-            .hint(format!(
-                "check its permissions and the free space, or {elsewhere}"
-            ))
+        let logs = Destination {
+            path,
+            what: "log folder",
+            writer: "a test",
+            bytes: LEAST_FREE_BYTES,
+            option: "--log_dir",
         };
-        fs::create_dir_all(path).map_err(refused)?;
+        let elsewhere = "choose another folder with --log_dir";
+        let refused = |error| logs.refused(error);
+        logs.create()?;
         let lock = File::create(path.join(LOCK)).map_err(refused)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -61,8 +60,8 @@ impl TestFolder {
             .because(format!("there is `{}`", found.display()))
             .hint(format!("move them away, or {elsewhere}")));
         }
-        folder.try_writing().map_err(refused)?;
-        folder.check_space()?;
+        // LoadGen would not notice that nothing can be written.
+        logs.probe()?;
         Ok(folder)
     }
 
@@ -75,23 +74,6 @@ impl TestFolder {
     fn results(&self) -> io::Result<Vec<PathBuf>> {
         results_in(&self.path)
     }
-
-    /// A little file, to the disk and away again: LoadGen would not notice that nothing can be written.
-    fn try_writing(&self) -> io::Result<()> {
-        let path = self.path.join(".probe");
-        let mut probe = File::create(&path)?;
-        let written = probe.write_all(&[0; 4096]).and_then(|()| probe.sync_all());
-        fs::remove_file(&path)?;
-        written
-    }
-
-    fn check_space(&self) -> Result<(), Failure> {
-        // A file system that cannot tell is not held against anybody.
-        let Ok(found) = rustix::fs::statvfs(&self.path) else {
-            return Ok(());
-        };
-        check_free_bytes(&self.path, found.f_bavail.saturating_mul(found.f_frsize))
-    }
 }
 
 impl Drop for TestFolder {
@@ -99,23 +81,6 @@ impl Drop for TestFolder {
         // Nothing is lost with it; the lock itself ends with the file handle.
         let _ = fs::remove_file(self.path.join(LOCK));
     }
-}
-
-fn check_free_bytes(path: &Path, free: u64) -> Result<(), Failure> {
-    if free >= LEAST_FREE_BYTES {
-        return Ok(());
-    }
-    let mib = |bytes: u64| bytes >> 20;
-    Err(Failure::user(format!(
-        "the disk with the log folder `{}` is full",
-        path.display()
-    ))
-    .because(format!(
-        "{} MiB are free, a test may write {} MiB",
-        mib(free),
-        mib(LEAST_FREE_BYTES)
-    ))
-    .hint("free some space, or choose a folder on another disk with --log_dir"))
 }
 
 fn results_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -196,27 +161,6 @@ mod tests {
             failure.causes[0].contains("mlperf_log_summary.txt"),
             "{failure:?}"
         );
-    }
-
-    #[test]
-    fn a_full_disk_is_told_in_numbers() {
-        let failure = check_free_bytes(Path::new("/x"), 3 << 20).unwrap_err();
-        assert_eq!(failure.message, "the disk with the log folder `/x` is full");
-        assert_eq!(failure.causes, ["3 MiB are free, a test may write 64 MiB"]);
-        check_free_bytes(Path::new("/x"), 1 << 30).unwrap();
-    }
-
-    #[test]
-    fn a_file_in_the_way_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("file"), "").unwrap();
-        let path = dir.path().join("file/logs");
-        let failure = TestFolder::claim(&path).unwrap_err();
-        assert_eq!(
-            failure.message,
-            format!("cannot write into the log folder `{}`", path.display())
-        );
-        assert_eq!(failure.exit_code(), 1);
     }
 
     #[test]
