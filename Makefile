@@ -19,8 +19,9 @@ cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'te
 help: ## Show this list
 	@awk -F ':.* ## ' '/^[a-z_]+:.* ## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Engines that are to be built anew have been by then: the run takes what is there.
 run: generate_engines ## Build, generate engines where one needs it, run the tests that RUN_ARGS asks for
-	@$(harness) $(RUN_ARGS)
+	@$(harness) $(filter-out --force_build_engines% --force-build-engines%,$(RUN_ARGS))
 
 tools:
 	@command -v $(CARGO) >/dev/null || \
@@ -33,7 +34,7 @@ tools:
 build: tools ## Build target/release/run_harness with all that it needs
 	@$(CARGO) build --release --jobs $(JOBS)
 
-generate_engines: build ## Build what an engine needs before it can run (the CPU engine needs nothing)
+generate_engines: build ## Build the plans that an engine runs from (TensorRT's; the others need none)
 	@$(harness) generate-engines $(RUN_ARGS)
 
 calibrate: build ## Measure the ranges of activations that fp8 needs

@@ -15,6 +15,7 @@ mod doctor;
 mod generate_engines;
 mod link_dirs;
 mod preprocess_data;
+mod probe_engine;
 mod run_harness;
 mod show_config;
 
@@ -66,6 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::LinkDirs) => link_dirs::run()?,
         Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
         Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
+        Some(Command::ProbeEngine(args)) => probe_engine::run(args)?,
         Some(Command::RunTest) => return child_main(),
     }
     Ok(ExitCode::SUCCESS)

@@ -33,6 +33,6 @@ pub use keys::{KEYS, find as find_key, suggest};
 pub use layers::{Flag, Setting, Settings};
 pub use origin::Origin;
 pub use reference::reference;
-pub use resolve::{Plan, Request, Resolution, Surroundings, resolve};
+pub use resolve::{CanRun, Plan, Request, Resolution, Surroundings, resolve};
 pub use resolved::*;
 pub use to_bridge::USER_CONF;

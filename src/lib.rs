@@ -8,6 +8,7 @@ pub mod config;
 pub mod dataset;
 pub mod disk;
 pub mod doctor;
+pub mod engines;
 pub mod error;
 pub mod model;
 pub mod report;

@@ -11,3 +11,15 @@ pub use explain::Finding;
 pub use loadgen_log::{LoadgenLog, LoadgenLogError};
 pub use result::{Status, TestResult};
 pub use summary::summary;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The present moment as files of results have it: RFC 3339, UTC, whole seconds.
+pub fn timestamp() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0)
+        .unwrap_or(now)
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}

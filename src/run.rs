@@ -9,7 +9,6 @@
 
 mod calibrate;
 mod child;
-mod clock;
 mod evaluate;
 mod folder;
 mod inputs;
@@ -24,4 +23,6 @@ mod work;
 pub use calibrate::{CalibrationRequest, calibrate};
 pub use child::child_main;
 pub use folder::{LEAST_FREE_BYTES, TestFolder};
+pub use inputs::model;
 pub use parent::{AUDIT_CONFIG, run_all};
+pub use signals::StopRequests;

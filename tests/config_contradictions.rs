@@ -28,6 +28,8 @@ fn failure(flags: &[(&str, &str)]) -> Failure {
         program: None,
         working_dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         log_dir: PathBuf::from("logs"),
+        engine_dir: PathBuf::from("build/engines"),
+        can_run: &|_, _| Ok(()),
         locate: &locate,
     };
     let flag = |(name, value): &(&str, &str)| (find_key(name).unwrap(), (*value).to_owned());

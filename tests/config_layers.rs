@@ -14,7 +14,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
-use mlperf_gptj::config::{Fp8Range, Precision, Qps, Request, Scenario};
+use mlperf_gptj::config::{EngineKind, Fp8Range, Precision, Qps, Request, Scenario};
 
 use world::{World, changes, nd_h100_v5, request, shown};
 
@@ -64,6 +64,48 @@ fn high_accuracy_on_a_cpu_is_f32() {
         .collect();
     assert_eq!(precisions, [Precision::Bf16, Precision::F32]);
     insta::assert_snapshot!(shown(&plans[1..]));
+}
+
+#[test]
+fn auto_is_the_first_engine_that_can_run_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = nd_h100_v5(folder.path());
+    let chosen = |world: &World| {
+        let resolution = world.flags(&[("scenarios", "offline")]).unwrap();
+        let plan = &resolution.plans[0];
+        let origin = plan.settings.get("engine").unwrap().origin.to_string();
+        (plan.config.engine.engine, origin, resolution.notices)
+    };
+    let here = folder.path().display();
+    let (engine, origin, notices) = chosen(&world);
+    assert_eq!(engine, EngineKind::Cuda);
+    assert!(
+        origin.contains(&format!("libgptj_cuda.so in {here}")),
+        "{origin}"
+    );
+    assert_eq!(notices, Vec::<String>::new());
+
+    std::fs::write(folder.path().join("libgptj_tensorrt.so"), "").unwrap();
+    let (engine, origin, _) = chosen(&world);
+    assert_eq!(engine, EngineKind::Tensorrt);
+    assert!(origin.contains("libgptj_tensorrt.so"), "{origin}");
+
+    let cannot =
+        |name: &str| format!("the {name} engine cannot run here: libnvinfer.so.8 is not here");
+    world.broken = &["tensorrt"];
+    let (engine, _, notices) = chosen(&world);
+    assert_eq!(engine, EngineKind::Cuda);
+    assert_eq!(notices, [cannot("tensorrt")]);
+
+    world.broken = &["tensorrt", "cuda"];
+    let (engine, origin, notices) = chosen(&world);
+    assert_eq!(engine, EngineKind::Cpu);
+    assert!(origin.contains("no engine for it that can run"), "{origin}");
+    assert_eq!(notices, [cannot("tensorrt"), cannot("cuda")]);
+
+    world.broken = &[];
+    world.machine.gpus.clear();
+    assert_eq!(chosen(&world).0, EngineKind::Cpu);
 }
 
 #[test]

@@ -45,9 +45,12 @@ pub enum Command {
     PreprocessData(PreprocessDataArgs),
     /// Measure the ranges of the model's activations, which fp8 needs, and write them beside the model
     Calibrate(CalibrateArgs),
-    /// Build what an engine needs before it can run
+    /// Build the plans that an engine runs from
     #[command(alias = "generate_engines")]
     GenerateEngines(ConfigArgs),
+    /// Say whether an engine can run on this machine
+    #[command(hide = true)]
+    ProbeEngine(ProbeEngineArgs),
     /// Run one test in this process, as the parent process hands it over on stdin
     #[command(hide = true)]
     RunTest,
@@ -114,6 +117,15 @@ fn one_or_more(text: &str) -> Result<usize, &'static str> {
     number.ok_or("expected a whole number of at least 1")
 }
 
+/// What `probe-engine` looks at.
+#[derive(Debug, clap::Args)]
+pub struct ProbeEngineArgs {
+    /// The engine.
+    pub engine: String,
+    /// Where its library may be.
+    pub folders: Vec<PathBuf>,
+}
+
 impl Cli {
     /// The configuration flags of the command line, before and behind the command.
     pub fn config(&self) -> ConfigArgs {
@@ -133,13 +145,13 @@ impl Cli {
             Command::PreprocessData(args) => Some(&args.config),
             Command::Calibrate(args) => Some(&args.config),
             Command::GenerateEngines(args) => Some(args),
-            Command::LinkDirs | Command::RunTest => None,
+            Command::LinkDirs | Command::ProbeEngine(_) | Command::RunTest => None,
         }
     }
 
     /// Refuses flags that the command would not look at, and flags given on both sides of it.
     pub fn check(&self) -> Result<(), Failure> {
-        if matches!(self.command, Some(Command::LinkDirs | Command::RunTest)) {
+        if self.command.is_some() && self.behind().is_none() {
             return match self.config.any() {
                 Some(name) => Err(Failure::user(format!(
                     "`--{name}` means nothing to this command"

@@ -1,5 +1,7 @@
 //! The one place that asks the process for its environment, its folder and the time.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -7,9 +9,11 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::args::ConfigArgs;
+use super::probe_engine;
 use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
 use crate::error::Failure;
 use crate::model::{ModelChoice, ModelPlaces};
+use crate::scratch::Places;
 use crate::system::{self, Machine};
 
 /// This machine, this program, and where it was started.
@@ -21,6 +25,7 @@ pub struct Here {
     /// Repository, scratch space, models.
     pub places: ModelPlaces,
     working_dir: PathBuf,
+    engine_dir: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -29,9 +34,12 @@ impl Here {
     pub fn look() -> Result<Self, Failure> {
         let working_dir = std::env::current_dir()
             .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
-        let places = ModelPlaces::of_this_process().map_err(|error| {
-            Failure::user("cannot find out where this program is").because(error)
-        })?;
+        let lost = |error| Failure::user("cannot find out where this program is").because(error);
+        let places = ModelPlaces::of_this_process().map_err(lost)?;
+        let engine_dir = Places::of_this_process()
+            .map_err(lost)?
+            .root
+            .join("build/engines");
         let text = |variable: OsString| variable.into_string().ok();
         let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
         Ok(Self {
@@ -39,6 +47,7 @@ impl Here {
             program: std::env::current_exe().ok(),
             places,
             working_dir,
+            engine_dir,
             env: env.collect(),
         })
     }
@@ -65,11 +74,23 @@ impl Here {
             files: config.files,
             config_dir: config.config_dir,
         };
+        // Every test asks again.
+        let probed = RefCell::new(HashMap::new());
         let around = Surroundings {
             machine: self.machine.clone(),
             program: self.program.clone(),
             working_dir: self.working_dir.clone(),
             log_dir: log_dir(),
+            engine_dir: self.engine_dir.clone(),
+            can_run: &|engine, folders| {
+                let asked = (engine.to_owned(), folders.to_owned());
+                let found = || probe_engine::can_run(engine, folders);
+                probed
+                    .borrow_mut()
+                    .entry(asked)
+                    .or_insert_with(found)
+                    .clone()
+            },
             locate: &|wanted| choose(&self.places, wanted).map(Assets::from),
         };
         resolve(&request, &around)

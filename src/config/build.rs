@@ -39,6 +39,7 @@ pub fn build(settings: &Settings, target: &Target<'_>) -> Result<ResolvedConfig,
         paths: PathsConfig {
             model: PathBuf::from(settings.text("model_path")?),
             dataset: PathBuf::from(settings.text("dataset_path")?),
+            engine_dir: PathBuf::from(settings.text("engine_dir")?),
             log_dir: PathBuf::from(settings.text("log_dir")?),
         },
         report: ReportConfig {
@@ -128,6 +129,7 @@ fn engine(settings: &Settings, target: &Target<'_>) -> Result<EngineConfig, Fail
             .filter(|dir| !dir.is_empty())
             .map(PathBuf::from)
             .collect(),
+        force_build: settings.flag("force_build_engines")?,
         verbose: settings.flag("verbose")?,
         profile: settings.flag("profile_steps")?,
         synthetic_seed: match settings.flag("synthetic")? {

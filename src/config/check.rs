@@ -66,7 +66,7 @@ fn synthetic(settings: &Settings, target: &Target<'_>) -> Result<(), Failure> {
     if settings.text("engine")? == "cpu" {
         return Err(clash(settings, "engine", "synthetic")?
             .because("weights are drawn on a GPU")
-            .hint("use --engine=cuda on a machine with a GPU"));
+            .hint("use --engine=cuda or --engine=tensorrt on a machine with a GPU"));
     }
     Ok(())
 }

@@ -68,7 +68,9 @@ pub fn library_dirs(settings: &Settings, program: Option<&Path>) -> Result<Vec<P
 pub fn engine(
     settings: &Settings,
     devices: &Devices,
+    around: &Surroundings<'_>,
     libraries: &[PathBuf],
+    notices: &mut Vec<String>,
 ) -> Result<Engine, Failure> {
     if !settings.is_auto("engine")? {
         return Ok(Engine {
@@ -83,19 +85,24 @@ pub fn engine(
     if devices.list.is_empty() {
         return Ok(cpu(&devices.why_none()));
     }
+    let mut reason = "a GPU is here, but no engine library for it beside the program";
     for name in ["tensorrt", "cuda"] {
         let file = format!("libgptj_{name}.so");
-        if let Some(folder) = libraries.iter().find(|folder| folder.join(&file).is_file()) {
-            let reason = format!("a GPU is here, and {file} in {}", folder.display());
-            return Ok(Engine {
-                name: name.to_owned(),
-                reason: Some(reason),
-            });
+        let Some(folder) = libraries.iter().find(|folder| folder.join(&file).is_file()) else {
+            continue;
+        };
+        // A library that was built on another machine may lack here what it needs itself.
+        if let Err(why) = (around.can_run)(name, libraries) {
+            notices.push(format!("the {name} engine cannot run here: {why}"));
+            reason = "a GPU is here, but no engine for it that can run";
+            continue;
         }
+        return Ok(Engine {
+            name: name.to_owned(),
+            reason: Some(format!("a GPU is here, and {file} in {}", folder.display())),
+        });
     }
-    Ok(cpu(
-        "a GPU is here, but no engine library for it beside the program",
-    ))
+    Ok(cpu(reason))
 }
 
 /// Replaces what is left as `auto`, and what follows from other values.
@@ -165,6 +172,11 @@ fn run(
     fill("workload", text(target.workload), &assets.reason)?;
     fill("model_path", path(&assets.model_path), &assets.reason)?;
     fill("dataset_path", path(&assets.dataset_path), &assets.reason)?;
+    fill(
+        "engine_dir",
+        path(&around.engine_dir),
+        "the repository, or the working folder",
+    )?;
     fill("log_dir", path(&around.log_dir), "the time of this run")?;
     let (profile, why) = match target.profile {
         Some(profile) => (profile.name.as_str(), profile.reason.as_str()),

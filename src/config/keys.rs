@@ -104,6 +104,8 @@ pub static KEYS: &[Key] = &[
         doc: "Hugging Face folder of a GPT-J", ..BASE },
     Key { name: "dataset_path", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("the data set that belongs to the model"),
         doc: "Data set in the form of cnn_eval.json", ..BASE },
+    Key { name: "engine_dir", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("build/engines of the repository"),
+        doc: "Where plans of engines are kept", ..BASE },
     Key { name: "log_dir", group: Group::Paths, kind: Kind::Path, default: "auto", auto: Some("a folder of build/logs named after the time"),
         doc: "Where logs go", ..BASE },
 
@@ -133,6 +135,8 @@ pub static KEYS: &[Key] = &[
         doc: "Longest prompt", ..BASE },
     Key { name: "engine_library_dirs", group: Group::Engine, kind: Kind::Text, default: "auto", auto: Some("the program's folder and ../lib beside it"),
         doc: "Folders with engine libraries, separated by colons", ..BASE },
+    Key { name: "force_build_engines", group: Group::Engine, kind: Kind::Bool, default: "false",
+        doc: "Engines that run from plans: build them even where there are some that fit", ..BASE },
     Key { name: "profile_steps", group: Group::Engine, kind: Kind::Bool, default: "false",
         doc: "Engines on GPUs: time the parts of every step, and print where the time went", ..BASE },
     Key { name: "fake_step_us", group: Group::Engine, kind: small(0, 0x7fff_ffff), unit: "microseconds", default: "0",

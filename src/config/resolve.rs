@@ -27,6 +27,9 @@ pub struct Request {
     pub config_dir: Option<PathBuf>,
 }
 
+/// Whether an engine can run here, by its name and the folders that its library may be in; else why not, in a line.
+pub type CanRun<'a> = dyn Fn(&str, &[PathBuf]) -> Result<(), String> + 'a;
+
 /// Where it was asked.
 pub struct Surroundings<'a> {
     /// This machine.
@@ -37,6 +40,10 @@ pub struct Surroundings<'a> {
     pub working_dir: PathBuf,
     /// Folder for logs when none is given: `build/logs/2025.01.31-12.00.00`.
     pub log_dir: PathBuf,
+    /// Folder for plans of engines when none is given: `build/engines`.
+    pub engine_dir: PathBuf,
+    /// Finds out whether an engine can run here.
+    pub can_run: &'a CanRun<'a>,
     /// Finds the model and the data set.
     pub locate: &'a dyn Fn(&Wanted) -> Result<Assets, Failure>,
 }
@@ -181,7 +188,7 @@ fn one_plan(
     let mut conditions = vec![target.workload];
     let settings = stack.settle(&with_rest(&conditions, target))?;
     let libraries = derive::library_dirs(&settings, around.program.as_deref())?;
-    let engine = derive::engine(&settings, target.devices, &libraries)?;
+    let engine = derive::engine(&settings, target.devices, around, &libraries, notices)?;
     // Sections for an engine or a scheduler can only be read once it is known which they are.
     let scheduler = settings.text("scheduler")?.to_owned();
     if matches!(engine.name.as_str(), "cuda" | "tensorrt") {

@@ -34,6 +34,15 @@ impl ResolvedConfig {
         )
     }
 
+    /// What the v3.1 harness called a combination of settings: `custom_k_99_MaxP` or `custom_k_99_9_MaxP`.
+    pub fn workload_setting(&self) -> String {
+        let accuracy = match self.run.accuracy_target {
+            AccuracyTarget::P99 => "k_99",
+            AccuracyTarget::P999 => "k_99_9",
+        };
+        format!("custom_{accuracy}_MaxP")
+    }
+
     /// Where this test's logs go: `<log_dir>/<system>/gptj-99[.9]/<Scenario>`.
     pub fn test_dir(&self) -> PathBuf {
         let scenario = self.run.scenario.to_string();
@@ -167,6 +176,8 @@ pub struct EngineConfig {
     pub max_prompt_tokens: u32,
     /// Folders that are searched for an engine's library.
     pub library_dirs: Vec<PathBuf>,
+    /// Build its plan even where there is one that fits.
+    pub force_build: bool,
     /// Say how memory is divided.
     pub verbose: bool,
     /// Time the parts of every step on a GPU.
@@ -236,6 +247,8 @@ pub struct PathsConfig {
     pub model: PathBuf,
     /// Data set in the form of cnn_eval.json.
     pub dataset: PathBuf,
+    /// Plans of engines; see `crate::engines`.
+    pub engine_dir: PathBuf,
     /// Logs of this invocation; see [`ResolvedConfig::test_dir`].
     pub log_dir: PathBuf,
 }

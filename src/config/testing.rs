@@ -45,6 +45,8 @@ impl Setup {
             program: None,
             working_dir: PathBuf::from("/"),
             log_dir: PathBuf::from("logs"),
+            engine_dir: PathBuf::from("engines"),
+            can_run: &|_, _| Ok(()),
             locate: &locate,
         };
         let flag = |(name, value): &(&str, &str)| (find_key(name).unwrap(), (*value).to_owned());

@@ -38,6 +38,12 @@ pub const SAMPLING: Sampling = Sampling {
     block: 64 * KIB,
 };
 
+/// Every byte, however many there are.
+pub const WHOLE: Sampling = Sampling {
+    whole_up_to: u64::MAX,
+    ..SAMPLING
+};
+
 /// A digest and how it was made, printed as `sha256:0123..`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

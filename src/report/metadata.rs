@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::result::TestResult;
 use crate::accuracy::report::summary_line;
-use crate::config::AccuracyTarget;
 
 /// Its name in the folder of a test.
 pub const FILE_NAME: &str = "metadata.json";
@@ -14,13 +13,11 @@ pub const FILE_NAME: &str = "metadata.json";
 /// The content for a completed test.
 pub fn metadata(result: &TestResult) -> BTreeMap<String, Value> {
     let run = &result.config.run;
-    let accuracy = match run.accuracy_target {
-        AccuracyTarget::P99 => "k_99",
-        AccuracyTarget::P999 => "k_99_9",
-    };
     let config_name = format!(
-        "{}-custom_{accuracy}_MaxP-{}",
-        run.system_name, run.scenario
+        "{}-{}-{}",
+        run.system_name,
+        result.config.workload_setting(),
+        run.scenario
     );
     let mut map: BTreeMap<String, Value> = [
         ("benchmark_full", json!(result.benchmark)),
@@ -36,6 +33,10 @@ pub fn metadata(result: &TestResult) -> BTreeMap<String, Value> {
     .map(|(key, value)| (key.to_owned(), value))
     .collect();
     let mut insert = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    if let Some(plan) = &result.plan {
+        // TensorRT is the only engine with plans, as it was.
+        insert("tensorrt_version", json!(plan.builder_version));
+    }
     if let Some(performance) = &result.performance {
         let broken = |rules: &[&str]| {
             result

@@ -1,6 +1,8 @@
 //! `result.json`: all that one test came to, for programs. `docs/result_schema.md` lists the fields; a field never
 //! changes its meaning without a new [`SCHEMA_VERSION`].
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::explain::Finding;
@@ -8,6 +10,7 @@ use crate::accuracy::Scores;
 use crate::accuracy::thresholds::{AccuracyReference, Verdict};
 use crate::bridge::ffi;
 use crate::config::ResolvedConfig;
+use crate::engines::Provided;
 use crate::error::Failure;
 use crate::model::Fingerprint;
 use crate::model::calibration::RangesUsed;
@@ -59,6 +62,8 @@ pub struct TestResult {
     pub loadgen: Option<Loadgen>,
     /// The engines that served the queue.
     pub engines: Vec<EngineInstance>,
+    /// The plan that they ran; absent for engines without plans.
+    pub plan: Option<PlanInUse>,
     /// What identifies model and data set.
     pub inputs: Option<Inputs>,
     /// Where the ranges of activations come from; absent in any other precision than fp8.
@@ -222,6 +227,34 @@ pub struct EngineInstance {
     pub kv_blocks: i32,
     /// Tokens in a KV block.
     pub kv_block_size: i32,
+}
+
+/// The plan that engines ran; its manifest lies beside it and has more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanInUse {
+    /// The file.
+    pub path: PathBuf,
+    /// Digest of the file.
+    pub digest: Fingerprint,
+    /// Version of the builder: TensorRT's.
+    pub builder_version: String,
+    /// What the engine computes in.
+    pub precision: String,
+    /// When it was built: RFC 3339, UTC.
+    pub built: String,
+}
+
+impl From<&Provided> for PlanInUse {
+    fn from(provided: &Provided) -> Self {
+        let manifest = &provided.manifest;
+        Self {
+            path: provided.path.clone(),
+            digest: manifest.plan.digest.clone(),
+            builder_version: manifest.needs.builder_version.clone(),
+            precision: manifest.needs.precision.clone(),
+            built: manifest.built.clone(),
+        }
+    }
 }
 
 /// What identifies model and data set.

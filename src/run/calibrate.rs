@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::HumanDuration;
 
-use super::clock::now;
 use super::inputs::failed;
 use super::progress_line::ProgressLine;
 use crate::bridge::ffi;
@@ -17,6 +16,7 @@ use crate::model::calibration::{
     Calibrated, LayerRanges, Magnitudes, Recipe, SCHEMA_VERSION, Scales,
 };
 use crate::model::{Checkpoint, Fingerprint, ModelConfig, check_tensors, fingerprint};
+use crate::report::timestamp;
 use crate::system;
 
 /// How often the progress is looked at, and how often a plain line appears: hours of them are read by nobody.
@@ -195,7 +195,7 @@ fn scales(
     let scales = Scales {
         schema_version: SCHEMA_VERSION,
         program: format!("run_harness {}", env!("CARGO_PKG_VERSION")),
-        created: now(),
+        created: timestamp(),
         model,
         calibrated_with: Calibrated {
             file: file.to_string_lossy().into_owned(),

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::clock::now;
 use super::folder::disown_logs;
 use super::protocol::{ChildEnd, TestReport, TestSpec};
 use super::signals::StopRequests;
 use super::ticker::Ticker;
-use super::work::{Shared, work};
+use super::work::{Shared, Stage, work};
 use crate::bridge::{EngineError, ffi};
+use crate::engines::Phase;
 use crate::error::{Failure, FailureKind};
-use crate::report::files;
 use crate::report::metadata::{self, metadata};
 use crate::report::result::{FILE_NAME, Rates, SCHEMA_VERSION, Status, TestResult};
+use crate::report::{files, timestamp};
 use crate::system;
 
 /// How often the progress is looked at.
@@ -61,6 +61,7 @@ pub fn child_main() -> Result<ExitCode, Failure> {
 
     let mut ticker = Ticker::new(&spec.config);
     let watched = watch(&shared, &stop, &worked, &mut ticker);
+    shared.said().iter().for_each(|line| ticker.say(line));
     ticker.finish();
     let (at_once, (result, outcome)) = match watched {
         Watched::Worked(worked) => {
@@ -111,6 +112,7 @@ fn watch(
         }
         let (stage, progress) = shared.look();
         let snapshot = ffi::snapshot(&progress);
+        shared.said().iter().for_each(|line| ticker.say(line));
         if over.is_none() && stop.count() > 0 {
             over = Some((
                 Instant::now(),
@@ -126,7 +128,9 @@ fn watch(
             Some((since, failure)) => {
                 // Again and again: a new stage may have begun since.
                 ffi::request_stop(&progress);
-                if since.elapsed() >= GRACE {
+                // Nothing stops a builder, and what it has so far is of no use.
+                let building = stage == Stage::Providing(Phase::Building);
+                if building || since.elapsed() >= GRACE {
                     return Watched::GaveUp(failure.clone());
                 }
             }
@@ -150,12 +154,13 @@ fn begin(spec: &TestSpec) -> TestResult {
         rates: Rates::default(),
         loadgen: None,
         engines: Vec::new(),
+        plan: None,
         inputs: None,
         fp8_ranges: None,
         machine: system::detect(),
         program: format!("run_harness {}", env!("CARGO_PKG_VERSION")),
-        started: now(),
-        finished: now(),
+        started: timestamp(),
+        finished: timestamp(),
         config: spec.config.clone(),
     }
 }
@@ -181,7 +186,7 @@ fn conclude(mut result: TestResult, outcome: Result<(), Failure>) -> TestReport 
         result.findings.clear();
         result.failure = Some(failure);
     }
-    result.finished = now();
+    result.finished = timestamp();
     let mut unwritten = None;
     let mut keep = |written: Result<(), Failure>| {
         if let Err(failure) = written {

@@ -1,5 +1,7 @@
 //! Model, data set and engines of one test, read and checked.
 
+use std::path::Path;
+
 use cxx::UniquePtr;
 
 use crate::bridge::{EngineError, ffi};
@@ -49,11 +51,19 @@ pub struct Texts {
     pub notice: Option<String>,
 }
 
+/// The configuration of a test's model.
+pub fn model(config: &ResolvedConfig) -> Result<ModelConfig, Failure> {
+    match config.engine.synthetic_seed {
+        0 => Ok(ModelConfig::read(&config.paths.model)?),
+        _ => Ok(ModelConfig::six_b()),
+    }
+}
+
 /// Reads and checks model and data set, or draws what is synthetic.
 pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
     let seed = config.engine.synthetic_seed;
+    let model = model(config)?;
     if seed != 0 {
-        let model = ModelConfig::six_b();
         let count = usize::try_from(config.loadgen.performance_sample_count).unwrap_or(usize::MAX);
         let mut checkpoint = Checkpoint::empty();
         return Ok(Loaded {
@@ -65,7 +75,6 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
             samples: count,
         });
     }
-    let model = ModelConfig::read(&config.paths.model)?;
     // Before the weights: a tokenizer of another model is told as such.
     let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
     let (mut checkpoint, fingerprint) = match config.engine.engine {
@@ -188,15 +197,17 @@ impl Loaded {
         set.map_err(failed)
     }
 
-    /// Creates every engine that the configuration asks for.
+    /// Creates every engine that the configuration asks for, from a plan if they need one.
     pub fn engines(
         &self,
         config: &ResolvedConfig,
         generation: &ffi::Generation,
+        plan: Option<&Path>,
     ) -> Result<UniquePtr<ffi::EnginePool>, Failure> {
         let shape = ffi::ModelShape::from(&self.model);
         let mut pool = ffi::new_engine_pool();
-        for settings in config.engine.to_settings() {
+        for mut settings in config.engine.to_settings() {
+            settings.plan_path = plan.map_or(String::new(), |plan| plan.display().to_string());
             ffi::add_engine(
                 pool.pin_mut(),
                 &settings,

@@ -60,6 +60,20 @@ impl ProgressLine {
         }
     }
 
+    /// Whether the line is drawn over, so that showing it often costs nobody's attention.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.look, Look::Terminal(_))
+    }
+
+    /// Prints a line that stays, above the progress.
+    pub fn say(&self, line: &str) {
+        match &self.look {
+            Look::Hidden => {}
+            Look::Plain(_) => eprintln!("{line}"),
+            Look::Terminal(bar) => bar.suspend(|| eprintln!("{line}")),
+        }
+    }
+
     /// Leaves the terminal as it was.
     pub fn finish(&self) {
         if let Look::Terminal(bar) = &self.look {

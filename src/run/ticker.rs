@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::HumanDuration;
+use indicatif::{FormattedDuration, HumanDuration};
 
 use super::progress_line::ProgressLine;
 use super::work::Stage;
@@ -65,13 +65,29 @@ impl Ticker {
         while self.seen.len() > 2 && now - self.seen[1].0 > WINDOW {
             self.seen.remove(0);
         }
+        // May last minutes, and has nothing new to say in all of them.
+        if matches!(stage, Stage::Providing(_)) && !self.line.is_terminal() {
+            return;
+        }
         let (goal, seen) = (&self.goal, &self.seen);
         self.line.show(|| match stage {
             Stage::Loading => format!("{}: reading model and data", goal.title),
+            Stage::Providing(phase) => {
+                format!(
+                    "{}: {phase}, {}",
+                    goal.title,
+                    FormattedDuration(now - since)
+                )
+            }
             Stage::Measuring => format!("{}: measuring the rate", goal.title),
             Stage::Scoring => format!("{}: scoring the answers", goal.title),
             Stage::Running => goal.running(seen, now - since, snapshot),
         });
+    }
+
+    /// Prints a line for people, above the progress.
+    pub fn say(&self, line: &str) {
+        self.line.say(line);
     }
 
     /// Leaves the terminal as it was.

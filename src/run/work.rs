@@ -10,16 +10,19 @@ use super::protocol::TestSpec;
 use super::rates::{self, Need};
 use crate::bridge::ffi;
 use crate::config::TestMode;
+use crate::engines::{Engines, Listener, Phase};
 use crate::error::Failure;
 use crate::model::calibration::RangesUsed;
 use crate::report::explain;
-use crate::report::result::{Harness, Loadgen, Status, TestResult};
+use crate::report::result::{Harness, Loadgen, PlanInUse, Status, TestResult};
 
 /// How far the work is, for whoever draws it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Model and data set are read, engines created.
     Loading,
+    /// The engines' plan is looked at, or built.
+    Providing(Phase),
     /// The rate is measured.
     Measuring,
     /// LoadGen runs.
@@ -32,6 +35,7 @@ pub enum Stage {
 pub struct Shared {
     stage: Mutex<Stage>,
     progress: Mutex<SharedPtr<ffi::Progress>>,
+    said: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -40,6 +44,7 @@ impl Shared {
         Self {
             stage: Mutex::new(Stage::Loading),
             progress: Mutex::new(ffi::new_progress()),
+            said: Mutex::new(Vec::new()),
         }
     }
 
@@ -48,12 +53,27 @@ impl Shared {
         (*locked(&self.stage), locked(&self.progress).clone())
     }
 
+    /// Lines for people since the last call: whoever draws the progress keeps them apart from it.
+    pub fn said(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.said))
+    }
+
     /// Counters of a new stage begin at zero.
     fn enter(&self, stage: Stage) -> SharedPtr<ffi::Progress> {
         let fresh = ffi::new_progress();
         *locked(&self.progress) = fresh.clone();
         *locked(&self.stage) = stage;
         fresh
+    }
+}
+
+impl Listener for Shared {
+    fn phase(&self, phase: Phase) {
+        self.enter(Stage::Providing(phase));
+    }
+
+    fn say(&self, line: String) {
+        locked(&self.said).push(line);
     }
 }
 
@@ -68,11 +88,9 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result<(), Failure> {
     let config = &spec.config;
     let loaded = inputs::load(config)?;
-    if let (SampleSource::Texts(texts), false) = (&loaded.source, config.report.quiet) {
-        texts
-            .notice
-            .iter()
-            .for_each(|notice| eprintln!("note: {notice}"));
+    if let SampleSource::Texts(texts) = &loaded.source {
+        let notice = texts.notice.iter();
+        notice.for_each(|notice| shared.say(format!("note: {notice}")));
     }
     let inputs = loaded.describe();
     result.fp8_ranges = loaded.fp8_ranges.clone();
@@ -85,7 +103,11 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     result.inputs = Some(inputs);
     let samples = loaded.sample_set()?;
     let generation = config.generation.to_settings(loaded.model.eos_token);
-    let mut pool = loaded.engines(config, &generation)?;
+    let plan = Engines::new(shared).provide(config, &loaded.model)?;
+    result.plan = plan.as_ref().map(PlanInUse::from);
+    shared.enter(Stage::Loading);
+    let plan = plan.as_ref().map(|plan| plan.path.as_path());
+    let mut pool = loaded.engines(config, &generation, plan)?;
     result.engines = inputs::describe_engines(&pool)?;
 
     let need = rates::need(config, spec.offline_rate);

@@ -13,6 +13,8 @@ pub struct World {
     pub machine: Machine,
     pub program: Option<PathBuf>,
     pub has_6b: bool,
+    /// Engines that are there and cannot run.
+    pub broken: &'static [&'static str],
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             machine,
             program: None,
             has_6b: false,
+            broken: &[],
         }
     }
 
@@ -39,12 +42,18 @@ impl World {
     }
 
     pub fn resolve(&self, request: &Request) -> Result<Resolution, Failure> {
+        let can_run = |engine: &str, _: &[PathBuf]| match self.broken.contains(&engine) {
+            true => Err("libnvinfer.so.8 is not here".to_owned()),
+            false => Ok(()),
+        };
         let locate = |wanted: &Wanted| -> Result<Assets, Failure> { Ok(self.assets(wanted)) };
         let around = Surroundings {
             machine: self.machine.clone(),
             program: self.program.clone(),
             working_dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
             log_dir: PathBuf::from("build/logs/now"),
+            engine_dir: PathBuf::from("build/engines"),
+            can_run: &can_run,
             locate: &locate,
         };
         resolve(request, &around)
