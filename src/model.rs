@@ -7,6 +7,7 @@ pub mod fingerprint;
 pub mod locate;
 pub mod size;
 pub mod tensors;
+pub mod torch;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ElementType};
 pub use config::{ModelConfig, ModelConfigError};

@@ -17,7 +17,8 @@ use safetensors::tensor::Dtype;
 use super::calibration;
 
 pub use error::CheckpointError;
-use files::{map_file, no_weights, read_header, read_index};
+pub(super) use files::read_index;
+use files::{map_file, no_weights, read_header};
 
 /// The file of a checkpoint that is in one piece.
 pub const SINGLE_FILE: &str = "model.safetensors";
@@ -154,6 +155,15 @@ impl Checkpoint {
             Bytes::Mapped { file, range } => &self.files[*file].map[range.clone()],
             Bytes::Held(bytes) => bytes,
         })
+    }
+
+    /// Where the bytes of tensor `index` are in its file.
+    pub fn tensor_range(&self, index: usize) -> Result<Range<u64>, CheckpointError> {
+        let tensor = self.tensor(index)?;
+        match &tensor.bytes {
+            Bytes::Mapped { range, .. } => Ok(range.start as u64..range.end as u64),
+            Bytes::Held(_) => Err(CheckpointError::InNoFile(tensor.name.clone())),
+        }
     }
 
     /// Number of the tensor called `name`.

@@ -8,6 +8,7 @@ use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::CheckpointError;
+use crate::model::torch::sign_of_torch_weights;
 
 /// Bytes of the header's length in front of a safetensors file, a little-endian `u64`.
 pub(super) const LENGTH_PREFIX: u64 = 8;
@@ -16,15 +17,13 @@ pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// Why there is nothing to map in a folder.
 pub(super) fn no_weights(folder: &Path) -> CheckpointError {
-    for file in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
-        if folder.join(file).exists() {
-            return CheckpointError::PickledWeights {
-                folder: folder.to_owned(),
-                file: file.to_owned(),
-            };
-        }
+    match sign_of_torch_weights(folder) {
+        Some(file) => CheckpointError::PickledWeights {
+            folder: folder.to_owned(),
+            file,
+        },
+        None => CheckpointError::NoWeights(folder.to_owned()),
     }
-    CheckpointError::NoWeights(folder.to_owned())
 }
 
 pub(super) fn map_file(path: &Path) -> Result<Mmap, CheckpointError> {
@@ -97,7 +96,7 @@ struct IndexFile {
 }
 
 /// Tensor and file, in the order of the index.
-pub(super) fn read_index(path: &Path) -> Result<Vec<(String, String)>, CheckpointError> {
+pub(in crate::model) fn read_index(path: &Path) -> Result<Vec<(String, String)>, CheckpointError> {
     let text = std::fs::read(path).map_err(|source| CheckpointError::Io {
         path: path.to_owned(),
         source,
