@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::{Kind, Places, SCRATCH_VARIABLE};
 use crate::error::Failure;
 
@@ -60,10 +62,13 @@ pub struct LinkReport {
     pub scratch: PathBuf,
     /// `data`, `models` and `preprocessed_data`.
     pub links: Vec<Linked>,
+    /// Those of the folders that this process may not write to.
+    pub read_only: Vec<PathBuf>,
 }
 
 /// Makes the folders of the scratch space and links them under build/. Doing it again changes nothing.
 pub fn link_dirs(places: &Places) -> Result<LinkReport, Failure> {
+    check_surroundings(places)?;
     make_folder(&places.scratch, places)?;
     // Links must hold wherever they are read from. Without symbolic links in between, `ls -l build/` also says which
     // disk it really is.
@@ -76,6 +81,7 @@ pub fn link_dirs(places: &Places) -> Result<LinkReport, Failure> {
             .hint("work in a copy of the repository that you may write to")
     })?;
     let mut links = Vec::new();
+    let mut read_only = Vec::new();
     for kind in Kind::ALL {
         let target = scratch.join(kind.name());
         make_folder(&target, places)?;
@@ -84,13 +90,38 @@ pub fn link_dirs(places: &Places) -> Result<LinkReport, Failure> {
             refused("link", &link, &error)
                 .hint("work in a copy of the repository that you may write to")
         })?;
+        // Data and models may well be on a disk that cannot be written to; a run tells no sooner than it has to write.
+        if rustix::fs::access(&link, Access::WRITE_OK).is_err() {
+            read_only.push(fs::canonicalize(&link).unwrap_or_else(|_| link.clone()));
+        }
         links.push(Linked {
             link,
             target,
             state,
         });
     }
-    Ok(LinkReport { scratch, links })
+    Ok(LinkReport {
+        scratch,
+        links,
+        read_only,
+    })
+}
+
+/// Refuses a scratch space whose surroundings are missing: a disk that is not mounted, or a slip of the pen. Making all
+/// folders of such a path would put models and data where nobody looks for them.
+fn check_surroundings(places: &Places) -> Result<(), Failure> {
+    match places.scratch.parent() {
+        Some(parent) if places.scratch_given && !parent.exists() => Err(Failure::user(format!(
+            "there is no folder `{}`",
+            parent.display()
+        ))
+        .because(format!("the scratch space is {}", source(places)))
+        .hint(format!(
+            "mount its disk, correct {SCRATCH_VARIABLE}, or make the folder: mkdir -p '{}'",
+            parent.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn make_folder(path: &Path, places: &Places) -> Result<(), Failure> {

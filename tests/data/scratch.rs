@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use mlperf_gptj::scratch::{Kind, LinkState, Places, existing_part, link_dirs};
@@ -155,6 +155,22 @@ fn a_scratch_space_that_cannot_be_made() {
 }
 
 #[test]
+fn a_scratch_space_on_a_disk_that_is_not_mounted() {
+    let dir = tempdir().unwrap();
+    let text = told(
+        link_dirs(&places(dir.path(), Some("mnt/scratch"))).unwrap_err(),
+        dir.path(),
+    );
+    assert_eq!(
+        text,
+        "error: there is no folder `DIR/mnt`\n  caused by: the scratch space is `DIR/mnt/scratch`, from \
+         MLPERF_SCRATCH_PATH\n\nhint: mount its disk, correct MLPERF_SCRATCH_PATH, or make the folder: \
+         mkdir -p 'DIR/mnt'\n"
+    );
+    assert!(!dir.path().join("mnt").exists() && !dir.path().join("build").exists());
+}
+
+#[test]
 fn a_scratch_space_that_is_a_broken_link() {
     let dir = tempdir().unwrap();
     symlink("/nowhere/at/all", dir.path().join("space")).unwrap();
@@ -166,6 +182,22 @@ fn a_scratch_space_that_is_a_broken_link() {
         text.starts_with("error: cannot create the folder `DIR/space`\n  caused by: "),
         "{text}"
     );
+}
+
+#[test]
+fn folders_that_are_there_but_read_only_are_linked_and_told() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("space/data");
+    fs::create_dir_all(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).unwrap();
+    let report = link_dirs(&places(dir.path(), Some("space"))).unwrap();
+    assert_eq!(report.links.len(), 3);
+    // Permissions do not bind root.
+    let expected = match fs::write(data.join("probe"), "") {
+        Ok(()) => vec![],
+        Err(_) => vec![fs::canonicalize(&data).unwrap()],
+    };
+    assert_eq!(report.read_only, expected);
 }
 
 #[test]
