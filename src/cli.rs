@@ -4,6 +4,7 @@
 
 mod args;
 mod command;
+mod meter;
 mod normalise;
 mod output;
 mod owner;
@@ -12,7 +13,9 @@ mod surroundings;
 
 mod calibrate;
 mod doctor;
+mod download_help;
 mod generate_engines;
+mod import_model;
 mod link_dirs;
 mod preprocess_data;
 mod probe_engine;
@@ -65,6 +68,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
         Some(Command::LinkDirs) => link_dirs::run()?,
+        Some(Command::DownloadHelp) => download_help::run()?,
+        Some(Command::ImportModel(args)) => import_model::run(args)?,
         Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
         Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
         Some(Command::ProbeEngine(args)) => probe_engine::run(args)?,

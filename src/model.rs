@@ -4,6 +4,7 @@ pub mod calibration;
 pub mod checkpoint;
 pub mod config;
 pub mod fingerprint;
+pub mod import;
 pub mod locate;
 pub mod size;
 pub mod tensors;

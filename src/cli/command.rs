@@ -40,6 +40,12 @@ pub enum Command {
     /// Link data, models and preprocessed data of the scratch space ($MLPERF_SCRATCH_PATH) into build/
     #[command(alias = "link_dirs")]
     LinkDirs,
+    /// Say where model and data sets come from, which are here, and what to run next; downloads nothing
+    #[command(alias = "download_help")]
+    DownloadHelp,
+    /// Write a downloaded checkpoint (PyTorch .bin or safetensors) as the safetensors that runs read
+    #[command(alias = "import_model")]
+    ImportModel(ImportModelArgs),
     /// Tokenise the data set and write the npy files
     #[command(alias = "preprocess_data")]
     PreprocessData(PreprocessDataArgs),
@@ -79,6 +85,20 @@ pub struct DoctorArgs {
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// What `import-model` does.
+#[derive(Debug, clap::Args)]
+pub struct ImportModelArgs {
+    /// Folder of the downloaded checkpoint [default: GPT-J 6B's folder in the scratch space]
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Folder to write to, which may be the same [default: GPT-J 6B's folder in the scratch space]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Replace weights that are there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What `preprocess-data` does.
@@ -145,23 +165,25 @@ impl Cli {
             Command::PreprocessData(args) => Some(&args.config),
             Command::Calibrate(args) => Some(&args.config),
             Command::GenerateEngines(args) => Some(args),
-            Command::LinkDirs | Command::ProbeEngine(_) | Command::RunTest => None,
+            Command::LinkDirs
+            | Command::DownloadHelp
+            | Command::ImportModel(_)
+            | Command::ProbeEngine(_)
+            | Command::RunTest => None,
         }
     }
 
     /// Refuses flags that the command would not look at, and flags given on both sides of it.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.command.is_some() && self.behind().is_none() {
-            return match self.config.any() {
+        let Some(behind) = self.behind() else {
+            // Without a command, the flags are those of a run.
+            return match self.config.any().filter(|_| self.command.is_some()) {
                 Some(name) => Err(Failure::user(format!(
                     "`--{name}` means nothing to this command"
                 ))
                 .hint("leave it out")),
                 None => Ok(()),
             };
-        }
-        let Some(behind) = self.behind() else {
-            return Ok(());
         };
         let before = |name: &str| self.config.flags.iter().any(|(key, _)| key.name == name);
         if let Some((key, _)) = behind.flags.iter().find(|(key, _)| before(key.name)) {
@@ -215,6 +237,8 @@ fn unknown_option(name: &str) -> Failure {
         "calibration_set",
         "samples",
         "output",
+        "from",
+        "to",
         "help",
         "version",
     ];
@@ -230,6 +254,8 @@ fn unknown_command(typed: &str) -> Failure {
         "show_config",
         "doctor",
         "link_dirs",
+        "download_help",
+        "import_model",
         "preprocess_data",
         "generate_engines",
         "calibrate",

@@ -63,6 +63,11 @@ impl Fingerprint {
         Self::finish(Sha256::new_with_prefix(bytes), false)
     }
 
+    /// The digest of all bytes that a hasher has seen so far.
+    pub(super) fn so_far(hasher: &Sha256) -> Self {
+        Self::finish(hasher.clone(), false)
+    }
+
     fn finish(hasher: Sha256, sampled: bool) -> Self {
         let hex = hasher
             .finalize()

@@ -274,7 +274,7 @@ impl ModelPlaces {
 }
 
 /// By shape: nothing in a checkpoint says its name.
-fn is_six_b(config: &ModelConfig) -> bool {
+pub(crate) fn is_six_b(config: &ModelConfig) -> bool {
     config.n_layer == 28
         && config.n_embd == 4096
         && config.n_head == 16

@@ -50,7 +50,7 @@ pub enum TensorError {
         /// The file it is in.
         file: PathBuf,
         /// Type in the file.
-        found: ElementType,
+        found: String,
     },
 }
 
@@ -161,7 +161,7 @@ pub fn check_tensors(checkpoint: &Checkpoint, config: &ModelConfig) -> Result<()
             return Err(TensorError::WrongDtype {
                 tensor,
                 file,
-                found,
+                found: found.to_string(),
             }
             .into());
         }

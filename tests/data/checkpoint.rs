@@ -160,15 +160,23 @@ fn a_folder_without_weights() {
 #[test]
 fn a_folder_with_pickled_weights_only() {
     let dir = tempdir().unwrap();
-    write(dir.path(), "pytorch_model.bin.index.json", "{}");
-    let text = told(Checkpoint::open(dir.path()).unwrap_err(), dir.path());
-    assert_eq!(
-        text,
-        "error: `DIR` has its weights in PyTorch's pickle format (pytorch_model.bin.index.json) \
-         only\n\nhint: convert it to safetensors, for example with transformers: \
-         GPTJForCausalLM.from_pretrained(\"DIR\").save_pretrained(\"DIR\", \
-         safe_serialization=True)\n"
-    );
+    // Each is found by itself; the first one of them is named.
+    for name in [
+        "pytorch_model-00002-of-00003.bin",
+        "pytorch_model.bin.index.json",
+        "pytorch_model.bin",
+    ] {
+        write(dir.path(), name, "{}");
+        let text = told(Checkpoint::open(dir.path()).unwrap_err(), dir.path());
+        assert_eq!(
+            text,
+            format!(
+                "error: `DIR` has its weights in PyTorch's pickle format ({name}) only\n\nhint: import \
+                 it, which writes safetensors: `run_harness import-model --from=DIR --to=DIR`, or \
+                 another folder with --to\n"
+            )
+        );
+    }
 }
 
 #[test]
@@ -363,7 +371,7 @@ fn an_index_that_is_none() {
     ));
     write(dir.path(), "model.safetensors.index.json", "{");
     assert!(told_of_shards(&dir).starts_with(
-        "error: `DIR/model.safetensors.index.json` is not an index of safetensors files\n  caused \
+        "error: `DIR/model.safetensors.index.json` is not an index of weight files\n  caused \
          by: EOF while parsing an object at line 1 column 1"
     ));
 }

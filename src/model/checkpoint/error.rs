@@ -103,7 +103,7 @@ pub enum CheckpointError {
         dtype: String,
     },
     /// The list of pieces is no such list.
-    #[error("`{}` is not an index of safetensors files", .path.display())]
+    #[error("`{}` is not an index of weight files", .path.display())]
     BrokenIndex {
         /// The file.
         path: PathBuf,
@@ -174,9 +174,8 @@ impl CheckpointError {
                  files, and {SINGLE_FILE} or {INDEX_FILE} with its shards"
             ),
             Self::PickledWeights { folder, .. } => format!(
-                "convert it to safetensors, for example with transformers: \
-                 GPTJForCausalLM.from_pretrained(\"{0}\").save_pretrained(\"{0}\", \
-                 safe_serialization=True)",
+                "import it, which writes safetensors: `run_harness import-model --from={0} --to={0}`, \
+                 or another folder with --to",
                 folder.display()
             ),
             Self::Io { .. } => "check the file's permissions and the disk it is on".to_owned(),

@@ -1,0 +1,86 @@
+//! Disks that are full, or become full.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use mlperf_gptj::model::import::{Surroundings, import};
+
+use super::support::{assert_expected, download, request, said};
+
+#[test]
+fn the_arithmetic_is_in_the_error() {
+    let dir = download();
+    let free_space = |_: &Path| -> io::Result<u64> { Ok(10_000) };
+    let around = Surroundings {
+        commit_every: 4096,
+        free_space: &free_space,
+        watch: &|_| {},
+    };
+    let failure = import(&request(dir.path()), &around).unwrap_err();
+    let text = failure
+        .render()
+        .replace(&dir.path().display().to_string(), "DIR");
+    let weights: u64 = {
+        let to = download();
+        let imported = super::support::run(&request(to.path())).unwrap();
+        imported.files.iter().map(|file| file.bytes).sum()
+    };
+    let carried: u64 = [
+        "generation_config.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "config.json",
+    ]
+    .iter()
+    .map(|name| {
+        fs::metadata(dir.path().join("from").join(name))
+            .unwrap()
+            .len()
+    })
+    .sum();
+    let needed = weights + carried;
+    let gigabytes = |bytes: u64| format!("{:.2} GB ({bytes} bytes)", bytes as f64 / 1e9);
+    assert_eq!(
+        text,
+        format!(
+            "error: not enough space in `DIR/to`: {} are missing\n  caused by: {} of weights in 3 files \
+             and {} of other files make {}; {} are free\n\nhint: free space on that disk, or give a \
+             folder on another one with --to\n",
+            gigabytes(needed - 10_000),
+            gigabytes(weights),
+            gigabytes(carried),
+            gigabytes(needed),
+            gigabytes(10_000)
+        )
+    );
+}
+
+#[test]
+fn a_disk_that_becomes_full() {
+    let dir = download();
+    // A limit on the length of files stops writing as a full disk does, in the middle; here in the first shard.
+    let script = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script, "bash"])
+        .arg(assert_cmd::cargo::cargo_bin("run_harness"))
+        .arg("import-model")
+        .arg(format!("--from={}", dir.path().join("from").display()))
+        .arg(format!("--to={}", dir.path().join("to").display()));
+    let output = command.output().unwrap();
+    let text = said(&output.stderr);
+    let text = text.replace(&dir.path().display().to_string(), "DIR");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(
+        text,
+        "error: cannot write `DIR/to/.import/model-00001-of-00003.safetensors`\n  caused by: File too \
+         large (os error 27)\n\nhint: check the disk and the permissions, then run the same command \
+         again: it goes on where it stopped\n"
+    );
+    assert!(!dir.path().join("to/config.json").exists());
+    super::support::run(&request(dir.path())).unwrap();
+    assert_expected(&dir.path().join("to"));
+}
