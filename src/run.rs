@@ -17,6 +17,7 @@ mod progress_line;
 mod protocol;
 mod rates;
 mod signals;
+mod texts;
 mod ticker;
 mod work;
 
@@ -26,3 +27,4 @@ pub use folder::{LEAST_FREE_BYTES, TestFolder};
 pub use inputs::model;
 pub use parent::{AUDIT_CONFIG, run_all};
 pub use signals::StopRequests;
+pub use texts::{Texts, Tokenising};

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::command::{Cli, PreprocessDataArgs};
+use super::meter::Meter;
 use super::output::print;
 use super::owner;
 use super::surroundings::resolve_here;
 use crate::config::ResolvedConfig;
-use crate::dataset::prepared::cache_folder;
-use crate::dataset::{Dataset, PromptLimits, Request, Source, TextTokenizer, prepare};
+use crate::dataset::{Lengths, Source, TextTokenizer};
 use crate::error::Failure;
 use crate::model::ModelConfig;
+use crate::run::{Texts, Tokenising};
 use crate::scratch::{Kind, Places};
 
 /// Tokenises the data set of every test that would run, each once, and prints the folders of the files.
@@ -32,44 +33,42 @@ pub fn run(cli: &Cli, args: &PreprocessDataArgs) -> Result<(), Failure> {
             config.generation.max_new_tokens,
         );
         if done.insert((config.paths.dataset.clone(), limits)) {
-            one(config, &places, args.force)?;
+            one(config, args.force)?;
         }
     }
     Ok(())
 }
 
-fn one(config: &ResolvedConfig, places: &Places, force: bool) -> Result<(), Failure> {
-    let dataset = Dataset::read(&config.paths.dataset)?;
+fn one(config: &ResolvedConfig, force: bool) -> Result<(), Failure> {
     let model = ModelConfig::read(&config.paths.model)?;
     let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
-    let preprocessed = places.folder(Kind::PreprocessedData);
-    let folder = cache_folder(&preprocessed, &config.run.workload, &dataset.fingerprint);
-    let request = Request {
-        dataset: &dataset,
-        tokenizer: &tokenizer,
-        model: &model,
-        limits: PromptLimits {
-            max_prompt_tokens: config.engine.max_prompt_tokens,
-            max_new_tokens: config.generation.max_new_tokens,
-        },
-        cache: Some(folder.clone()),
-        force,
+    let texts = {
+        let meter = Meter::samples("tokenising", config.report.quiet);
+        let how = Tokenising {
+            force,
+            total: &|samples| meter.total(samples),
+            progress: &|| meter.done(1),
+        };
+        Texts::read(config, &model, tokenizer, &how)?
     };
-    let prepared = prepare(&request, &|| {})?;
-    let count = prepared.len();
-    let how = match prepared.source {
+    if let Some(failure) = texts.not_kept() {
+        return Err(failure.clone());
+    }
+    let prepared = &texts.prepared;
+    let how = match &prepared.source {
         Source::Cache(_) => "there already".to_owned(),
-        Source::Tokenized {
-            written: Some(Err(failure)),
-            ..
-        } => return Err(failure),
         Source::Tokenized { reason, .. } => format!("tokenised: {reason}"),
     };
     if !config.report.quiet {
         eprintln!(
-            "{}: {count} prompts, the longest of {} tokens, {} cut off; {how}",
-            config.run.workload, prepared.longest, prepared.truncated
+            "{}: {} prompts, {} tokens, the longest of {}, {} cut off; {how}",
+            config.run.workload,
+            prepared.len(),
+            prepared.tokens.len(),
+            prepared.longest,
+            prepared.truncated
         );
+        eprint!("{}", Lengths::of(prepared));
     }
-    print(&format!("{}\n", folder.display()))
+    print(&format!("{}\n", texts.folder.display()))
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,11 @@ pub const MASKED_TOKENS: &str = "masked_tokens.npy";
 pub const INPUT_LENGTHS: &str = "input_lengths.npy";
 /// What the files were made from.
 pub const MANIFEST: &str = "manifest.json";
+
+/// Files that are being written are in a folder of this name and the number of the process.
+const WRITING: &str = ".writing-";
+/// Writing takes seconds.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Raised whenever the same data set and tokenizer would give other files.
 const FORMAT: u32 = 1;
@@ -321,11 +327,8 @@ fn store(request: &Request<'_>, prepared: &Prepared, folder: &Path) -> Result<()
             .hint("check free space and permissions, or set MLPERF_SCRATCH_PATH to another folder")
     };
     fs::create_dir_all(folder).map_err(|error| refused("create the folder", folder, &error))?;
-    let temporary = folder.join(format!(".writing-{}", std::process::id()));
-    // Left over from a process of the same number that was killed.
-    if temporary.exists() {
-        fs::remove_dir_all(&temporary).map_err(|error| refused("remove", &temporary, &error))?;
-    }
+    remove_leftovers(folder).map_err(|error| refused("clear", folder, &error))?;
+    let temporary = folder.join(format!("{WRITING}{}", std::process::id()));
     fs::create_dir(&temporary).map_err(|error| refused("create the folder", &temporary, &error))?;
     let written = write_files(request, prepared, &temporary).and_then(|()| {
         // A manifest must never stand beside files that it does not describe.
@@ -351,6 +354,25 @@ fn store(request: &Request<'_>, prepared: &Prepared, folder: &Path) -> Result<()
     // Empty after success. After a failure, that failure is what matters.
     let _ = fs::remove_dir_all(&temporary);
     written
+}
+
+/// Removes what processes left that were killed while they wrote: folders that are older than any writing takes (the
+/// writer may have run on another machine), and one with this process' number.
+fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let own = format!("{WRITING}{}", std::process::id());
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(WRITING) {
+            continue;
+        }
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if name == own || age > ABANDONED {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_files(request: &Request<'_>, prepared: &Prepared, folder: &Path) -> Result<(), Failure> {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::folder::{accuracy_log, loadgen_file};
-use super::inputs::{Loaded, Texts};
+use super::inputs::Loaded;
+use super::texts::Texts;
 use crate::accuracy::log::{LogFormat, TokenType};
 use crate::accuracy::thresholds::{AccuracyReference, Verdict};
 use crate::accuracy::{EvaluationInput, evaluate, log, report};

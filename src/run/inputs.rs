@@ -4,16 +4,15 @@ use std::path::Path;
 
 use cxx::UniquePtr;
 
+use super::texts::{Texts, Tokenising};
 use crate::bridge::{EngineError, ffi};
 use crate::config::{EngineKind, ResolvedConfig};
-use crate::dataset::prepared::cache_folder;
+use crate::dataset::TextTokenizer;
 use crate::dataset::synthetic::{self, SyntheticSamples};
-use crate::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, prepare};
 use crate::error::Failure;
 use crate::model::calibration::{self, RangesUsed};
 use crate::model::{Checkpoint, Fingerprint, ModelConfig, check_tensors, fingerprint};
 use crate::report::result::{EngineInstance, Inputs};
-use crate::scratch::{Kind, Places};
 
 /// What a test reads, or draws.
 pub struct Loaded {
@@ -37,18 +36,6 @@ pub enum SampleSource {
     Texts(Box<Texts>),
     /// A table of lengths and a seed.
     Synthetic(SyntheticSamples),
-}
-
-/// A data set and its tokens.
-pub struct Texts {
-    /// The model's tokenizer.
-    pub tokenizer: TextTokenizer,
-    /// The data set.
-    pub dataset: Dataset,
-    /// Tokenised prompts of the whole data set.
-    pub prepared: Prepared,
-    /// A line for people: the files could not be kept.
-    pub notice: Option<String>,
 }
 
 /// The configuration of a test's model.
@@ -92,7 +79,12 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
         fingerprint.as_ref(),
         &mut checkpoint,
     )?;
-    let texts = texts(config, &model, tokenizer)?;
+    let how = Tokenising {
+        force: false,
+        total: &|_| {},
+        progress: &|| {},
+    };
+    let texts = Texts::read(config, &model, tokenizer, &how)?;
     let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
     let samples = match asked {
         0 => texts.prepared.len(),
@@ -105,46 +97,6 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
         fp8_ranges,
         samples,
         source: SampleSource::Texts(Box::new(texts)),
-    })
-}
-
-fn texts(
-    config: &ResolvedConfig,
-    model: &ModelConfig,
-    tokenizer: TextTokenizer,
-) -> Result<Texts, Failure> {
-    let places = Places::of_this_process()
-        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
-    let dataset = Dataset::read(&config.paths.dataset)?;
-    let preprocessed = places.folder(Kind::PreprocessedData);
-    let folder = cache_folder(&preprocessed, &config.run.workload, &dataset.fingerprint);
-    let request = Request {
-        dataset: &dataset,
-        tokenizer: &tokenizer,
-        model,
-        limits: PromptLimits {
-            max_prompt_tokens: config.engine.max_prompt_tokens,
-            max_new_tokens: config.generation.max_new_tokens,
-        },
-        cache: Some(folder),
-        force: false,
-    };
-    let prepared = prepare(&request, &|| {})?;
-    let notice = match &prepared.source {
-        Source::Tokenized {
-            written: Some(Err(failure)),
-            ..
-        } => Some(format!(
-            "the tokenised prompts cannot be kept, each run makes them anew: {}",
-            failure.message
-        )),
-        _ => None,
-    };
-    Ok(Texts {
-        tokenizer,
-        dataset,
-        prepared,
-        notice,
     })
 }
 

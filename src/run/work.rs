@@ -88,9 +88,13 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result<(), Failure> {
     let config = &spec.config;
     let loaded = inputs::load(config)?;
-    if let SampleSource::Texts(texts) = &loaded.source {
-        let notice = texts.notice.iter();
-        notice.for_each(|notice| shared.say(format!("note: {notice}")));
+    if let SampleSource::Texts(texts) = &loaded.source
+        && let Some(failure) = texts.not_kept()
+    {
+        shared.say(format!(
+            "note: the tokenised prompts cannot be kept, each run makes them anew: {}",
+            failure.message
+        ));
     }
     let inputs = loaded.describe();
     result.fp8_ranges = loaded.fp8_ranges.clone();

@@ -77,6 +77,38 @@ fn a_model_of_ones_own_is_tokenised() {
         format!("{}\n", folder.display())
     );
     assert!(folder.join("manifest.json").is_file());
+    // Counts and lengths of the one prompt, and how it came about.
+    let root = "note: running as root: ";
+    let lines: Vec<&str> = errors
+        .lines()
+        .filter(|line| !line.starts_with(root))
+        .collect();
+    let tokens = lines[0]
+        .strip_prefix("custom: 1 prompts, ")
+        .and_then(|rest| rest.split_once(' '))
+        .map(|(tokens, _)| tokens)
+        .unwrap();
+    assert!(
+        lines[0].contains(&format!(
+            " {tokens} tokens, the longest of {tokens}, 0 cut off; tokenised: there is no `"
+        )),
+        "{errors}"
+    );
+    assert!(
+        lines[1].starts_with(&format!(
+            "tokens in a prompt: {tokens} to {tokens}, mean {tokens}.0,"
+        )),
+        "{errors}"
+    );
+    assert!(
+        lines[2].ends_with(&format!("      1 {}", "#".repeat(40))),
+        "{errors}"
+    );
+    let again = preprocess(model.path(), &[]).output().unwrap();
+    let errors = String::from_utf8(again.stderr).unwrap();
+    assert!(errors.contains("0 cut off; there already\n"), "{errors}");
+    let quiet = preprocess(model.path(), &["--quiet"]).output().unwrap();
+    assert_eq!(String::from_utf8(quiet.stderr).unwrap(), "");
 }
 
 #[test]

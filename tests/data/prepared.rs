@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use mlperf_gptj::dataset::prepared::{cache_folder, prepare};
 use mlperf_gptj::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, npy};
@@ -263,6 +264,23 @@ fn files_can_be_made_anew_on_request_or_not_at_all() {
         prepared.source,
         Source::Tokenized { written: None, .. }
     ));
+}
+
+#[test]
+fn what_killed_processes_left_is_removed() {
+    let fixture = Fixture::new();
+    let folder = fixture.dir.path().join("cnn_dailymail_tokenized_gptj");
+    let hour = Duration::from_secs(3600);
+    for (name, age) in [(".writing-1", hour * 2), (".writing-2", hour / 2)] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        write(&folder.join(name), "input_ids_padded.npy", "half of it");
+        let handle = fs::File::open(folder.join(name)).unwrap();
+        handle.set_modified(SystemTime::now() - age).unwrap();
+    }
+    fixture.prepare();
+    assert!(!folder.join(".writing-1").exists());
+    assert!(folder.join(".writing-2").exists(), "somebody may be at it");
+    assert!(folder.join("manifest.json").exists());
 }
 
 #[test]
