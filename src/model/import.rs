@@ -103,19 +103,10 @@ pub fn import(request: &Request, around: &Surroundings) -> Result<Imported, Fail
     check_target(request, &plan)?;
     let work = WorkFolder::lock(&request.to)?;
     let (mut journal, commits) = begin(request, &plan, &work, around.watch)?;
-    let there = |name: &str| {
-        let found = [work.partial(name), request.to.join(name)].map(fs::metadata);
-        let length = found.into_iter().flatten().map(|data| data.len()).max();
-        let own = commits.iter().filter(|commit| commit.file == name);
-        let committed = own.map(|commit| commit.bytes).max();
-        committed
-            .unwrap_or_default()
-            .min(length.unwrap_or_default())
-    };
     let need = space::Need {
         weights: plan.length(),
         files: plan.outputs.len(),
-        written: plan.outputs.iter().map(|output| there(&output.name)).sum(),
+        held: held(request, &plan, &work, &commits),
         carried: target::carried_bytes(&request.from, &request.to),
     };
     space::check(&request.to, &need, around.free_space)?;
@@ -188,6 +179,24 @@ fn begin(
         target::remove_weights(&request.to)?;
     }
     Ok((work.begin(&plan.digest).map_err(failed)?, Vec::new()))
+}
+
+/// Bytes of the disk that an earlier import has taken for weights: of complete files, and of partial ones, which may have
+/// more than was committed but are written over.
+fn held(request: &Request, plan: &Plan, work: &WorkFolder, commits: &[Commit]) -> u64 {
+    let one = |output: &Output| {
+        let is_complete = commits
+            .iter()
+            .any(|commit| commit.file == output.name && commit.bytes == output.length);
+        let partial = fs::metadata(work.partial(&output.name));
+        let complete = fs::metadata(request.to.join(&output.name));
+        match (partial, complete) {
+            (Ok(partial), _) => partial.len().min(output.length),
+            (Err(_), Ok(complete)) if is_complete => complete.len().min(output.length),
+            _ => 0,
+        }
+    };
+    plan.outputs.iter().map(one).sum()
 }
 
 /// Writes one file, or what is missing of it.

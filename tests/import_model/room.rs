@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
-use mlperf_gptj::model::import::{Surroundings, import};
+use mlperf_gptj::model::import::{Event, Surroundings, import};
 
-use super::support::{assert_expected, download, request, said};
+use super::support::{assert_expected, download, request, said, watched};
 
 #[test]
 fn the_arithmetic_is_in_the_error() {
@@ -56,6 +57,42 @@ fn the_arithmetic_is_in_the_error() {
             gigabytes(10_000)
         )
     );
+}
+
+#[test]
+fn what_an_earlier_import_has_taken_is_not_needed_again() {
+    let dir = download();
+    // Stopped in the middle of the first file, which has nothing behind its last commit yet.
+    let stop = |event: Event| {
+        if let Event::Written(5000..) = event {
+            panic!("stopped");
+        }
+    };
+    let stopped = catch_unwind(AssertUnwindSafe(|| watched(&request(dir.path()), &stop)));
+    assert!(stopped.is_err());
+    let partial = dir
+        .path()
+        .join("to/.import/model-00001-of-00003.safetensors");
+    let taken = fs::metadata(&partial).unwrap().len();
+    assert!(taken > 5000);
+    let around = |free: u64| {
+        let free_space = move |_: &Path| -> io::Result<u64> { Ok(free) };
+        let around = Surroundings {
+            commit_every: 4096,
+            free_space: &free_space,
+            watch: &|_| {},
+        };
+        import(&request(dir.path()), &around)
+    };
+    let failure = around(0).unwrap_err();
+    let said = &failure.causes[0];
+    let held = format!(" less 0.00 GB ({taken} bytes) that an earlier import has taken make ");
+    assert!(said.contains(&held), "{said}");
+    let (_, missing) = failure.message.rsplit_once('(').unwrap();
+    let missing: u64 = missing.split(' ').next().unwrap().parse().unwrap();
+    assert!(around(missing - 1).is_err());
+    around(missing).unwrap();
+    assert_expected(&dir.path().join("to"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) struct Need {
     pub weights: u64,
     /// How many weight files there are.
     pub files: usize,
-    /// Of weights that are there from an earlier import.
-    pub written: u64,
+    /// Of weights for which an earlier import has taken the space already.
+    pub held: u64,
     /// Of the files beside the weights.
     pub carried: u64,
 }
@@ -32,7 +32,7 @@ pub(super) fn check(
     need: &Need,
     free_space: &dyn Fn(&Path) -> io::Result<u64>,
 ) -> Result<(), Failure> {
-    let needed = need.weights + need.carried - need.written;
+    let needed = need.weights + need.carried - need.held;
     let free = free_space(to).map_err(|error| {
         Failure::user(format!(
             "cannot find out how much space is free in `{}`",
@@ -43,9 +43,9 @@ pub(super) fn check(
     if needed <= free {
         return Ok(());
     }
-    let already = match need.written {
+    let already = match need.held {
         0 => String::new(),
-        written => format!(" less {} already there", gigabytes(written)),
+        held => format!(" less {} that an earlier import has taken", gigabytes(held)),
     };
     Err(Failure::user(format!(
         "not enough space in `{}`: {} are missing",
