@@ -13,8 +13,9 @@ harness := target/release/run_harness
 cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.cc' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help tools run build generate_engines calibrate run_harness link_dirs doctor preprocess_data clean \
-        test test_rust test_cpp test_asan test_tsan test_cuda lint check_format format bench
+.PHONY: help tools run build generate_engines calibrate run_harness link_dirs doctor download_help \
+        import_model preprocess_data clean test test_rust test_cpp test_asan test_tsan test_cuda lint \
+        check_format format bench
 
 help: ## Show this list
 	@awk -F ':.* ## ' '/^[a-z_]+:.* ## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,12 @@ link_dirs: build ## Link the scratch space (MLPERF_SCRATCH_PATH) into build/
 
 doctor: build ## Show what this machine has, and what would stop a run that RUN_ARGS asks for
 	@$(harness) doctor $(RUN_ARGS)
+
+download_help: build ## Say where model and data sets come from, which are here, and what to run next
+	@$(harness) download-help
+
+import_model: build ## Write a downloaded checkpoint as safetensors (RUN_ARGS="--from=...")
+	@$(harness) import-model $(RUN_ARGS)
 
 preprocess_data: build ## Tokenise the data set and keep it as npy files
 	@$(harness) preprocess-data $(RUN_ARGS)
