@@ -6,6 +6,12 @@ use std::path::Path;
 
 use crate::error::Failure;
 
+/// Bytes that this process may still write to the disk that `folder` is on.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// A folder, and what is to be written into it.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
@@ -32,8 +38,8 @@ impl Destination<'_> {
     pub fn probe(&self) -> Result<(), Failure> {
         self.try_writing().map_err(|error| self.refused(error))?;
         // A file system that cannot tell is not held against anybody.
-        match rustix::fs::statvfs(self.path) {
-            Ok(found) => self.check_free_bytes(found.f_bavail.saturating_mul(found.f_frsize)),
+        match free_bytes(self.path) {
+            Ok(free) => self.check_free_bytes(free),
             Err(_) => Ok(()),
         }
     }

@@ -9,10 +9,9 @@ use super::meter::Meter;
 use super::output::print;
 use super::owner;
 use crate::dataset::TextTokenizer;
+use crate::disk::free_bytes;
 use crate::error::Failure;
-use crate::model::import::{
-    COMMIT_EVERY, Event, Imported, Request, Surroundings, free_space, import, inspect,
-};
+use crate::model::import::{COMMIT_EVERY, Event, Imported, Request, Surroundings, import, inspect};
 use crate::model::locate::{SIX_B_FOLDER, is_six_b};
 use crate::model::{Checkpoint, ModelConfig, fingerprint};
 use crate::scratch::{Kind, Places};
@@ -52,7 +51,7 @@ pub fn run(args: &ImportModelArgs) -> Result<(), Failure> {
         };
         let around = Surroundings {
             commit_every: COMMIT_EVERY,
-            free_space: &free_space,
+            free_bytes: &free_bytes,
             watch: &watch,
         };
         import(&request, &around)?

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, access};
 
 use super::{Disk, Inventory, Item, RunPlan, ScratchFolder, Storage};
 use crate::config::{EngineKind, Plan, Resolution, ResolvedConfig};
 use crate::dataset::TextTokenizer;
+use crate::disk::free_bytes;
 use crate::error::Failure;
 use crate::model::locate::{SIX_B_DATASET, SIX_B_FOLDER};
 use crate::model::size::weights_bytes;
@@ -238,11 +239,10 @@ fn storage(places: &ModelPlaces, log_dir: Option<PathBuf>) -> Storage {
 /// What is known of the disk that holds `path`, or will hold it.
 fn disk(purpose: &str, path: &Path) -> Disk {
     let existing = existing_part(path);
-    let found = statvfs(existing).ok();
     Disk {
         purpose: purpose.to_owned(),
         path: path.to_owned(),
-        free_bytes: found.map(|found| found.f_bavail.saturating_mul(found.f_frsize)),
+        free_bytes: free_bytes(existing).ok(),
         writable: existing.is_dir() && access(existing, Access::WRITE_OK).is_ok(),
     }
 }

@@ -25,7 +25,6 @@ use super::torch::sign_of_torch_weights;
 use super::{Checkpoint, ModelConfig, check_tensors};
 use crate::error::Failure;
 pub use journal::is_unfinished;
-pub use space::free_space;
 pub use target::{MANIFEST, Written};
 
 /// What to import, and where to.
@@ -59,8 +58,8 @@ pub const COMMIT_EVERY: u64 = 256 << 20;
 pub struct Surroundings<'a> {
     /// See [`COMMIT_EVERY`].
     pub commit_every: u64,
-    /// Bytes that may still be written to the disk that a folder is on; see [`free_space`].
-    pub free_space: &'a dyn Fn(&Path) -> io::Result<u64>,
+    /// Bytes that may still be written to the disk that a folder is on; see [`crate::disk::free_bytes`].
+    pub free_bytes: &'a dyn Fn(&Path) -> io::Result<u64>,
     /// Told of everything that happens.
     pub watch: &'a dyn Fn(Event),
 }
@@ -109,7 +108,7 @@ pub fn import(request: &Request, around: &Surroundings) -> Result<Imported, Fail
         held: held(request, &plan, &work, &commits),
         carried: target::carried_bytes(&request.from, &request.to),
     };
-    space::check(&request.to, &need, around.free_space)?;
+    space::check(&request.to, &need, around.free_bytes)?;
     (around.watch)(Event::Total(plan.length()));
     let mut files = Vec::new();
     for output in &plan.outputs {

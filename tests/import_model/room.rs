@@ -13,10 +13,10 @@ use super::support::{assert_expected, download, request, said, watched};
 #[test]
 fn the_arithmetic_is_in_the_error() {
     let dir = download();
-    let free_space = |_: &Path| -> io::Result<u64> { Ok(10_000) };
+    let free_bytes = |_: &Path| -> io::Result<u64> { Ok(10_000) };
     let around = Surroundings {
         commit_every: 4096,
-        free_space: &free_space,
+        free_bytes: &free_bytes,
         watch: &|_| {},
     };
     let failure = import(&request(dir.path()), &around).unwrap_err();
@@ -76,10 +76,10 @@ fn what_an_earlier_import_has_taken_is_not_needed_again() {
     let taken = fs::metadata(&partial).unwrap().len();
     assert!(taken > 5000);
     let around = |free: u64| {
-        let free_space = move |_: &Path| -> io::Result<u64> { Ok(free) };
+        let free_bytes = move |_: &Path| -> io::Result<u64> { Ok(free) };
         let around = Surroundings {
             commit_every: 4096,
-            free_space: &free_space,
+            free_bytes: &free_bytes,
             watch: &|_| {},
         };
         import(&request(dir.path()), &around)

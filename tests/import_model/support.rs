@@ -62,10 +62,10 @@ pub fn run(request: &Request) -> Result<Imported, Failure> {
 
 /// The same, with somebody who watches.
 pub fn watched(request: &Request, watch: &dyn Fn(Event)) -> Result<Imported, Failure> {
-    let free_space = |_: &Path| -> io::Result<u64> { Ok(u64::MAX) };
+    let free_bytes = |_: &Path| -> io::Result<u64> { Ok(u64::MAX) };
     let around = Surroundings {
         commit_every: 4096,
-        free_space: &free_space,
+        free_bytes: &free_bytes,
         watch,
     };
     import(request, &around)

@@ -8,12 +8,6 @@ use super::plan::sign_of_weights;
 use crate::error::Failure;
 use crate::model::torch::sign_of_torch_weights;
 
-/// Bytes that this process may still write to the disk that `folder` is on.
-pub fn free_space(folder: &Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(folder)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
 /// What an import writes, in bytes.
 pub(super) struct Need {
     /// Of all weight files.
@@ -30,10 +24,10 @@ pub(super) struct Need {
 pub(super) fn check(
     to: &Path,
     need: &Need,
-    free_space: &dyn Fn(&Path) -> io::Result<u64>,
+    free_bytes: &dyn Fn(&Path) -> io::Result<u64>,
 ) -> Result<(), Failure> {
     let needed = need.weights + need.carried - need.held;
-    let free = free_space(to).map_err(|error| {
+    let free = free_bytes(to).map_err(|error| {
         Failure::user(format!(
             "cannot find out how much space is free in `{}`",
             to.display()
