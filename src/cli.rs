@@ -32,7 +32,7 @@ pub use command::{Cli, Command, ShowConfigArgs};
 pub use output::print;
 
 use crate::error::Failure;
-use crate::run::child_main;
+use crate::run::{child_main, provide_main};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
         Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
         Some(Command::ProbeEngine(args)) => probe_engine::run(args)?,
+        Some(Command::ProvidePlan) => return provide_main(),
         Some(Command::RunTest) => return child_main(),
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,8 @@
 //! model, measures what is `auto`, runs LoadGen and writes `result.json`. The two talk over a socket that is the
 //! child's stdin ([`protocol`]).
 //!
+//! [`Plans`] does the same for the plans of engines, which are built in processes of their own.
+//!
 //! [`calibrate`] needs no LoadGen and runs in the process that asks for it.
 
 mod calibrate;
@@ -13,10 +15,13 @@ mod evaluate;
 mod folder;
 mod inputs;
 mod parent;
+mod plans;
+mod process;
 mod progress_line;
 mod protocol;
 mod rates;
 mod signals;
+mod supervise;
 mod texts;
 mod ticker;
 mod work;
@@ -24,7 +29,6 @@ mod work;
 pub use calibrate::{CalibrationRequest, calibrate};
 pub use child::child_main;
 pub use folder::{LEAST_FREE_BYTES, TestFolder};
-pub use inputs::model;
 pub use parent::{AUDIT_CONFIG, run_all};
-pub use signals::StopRequests;
+pub use plans::{Plans, provide_main};
 pub use texts::{Texts, Tokenising};

@@ -57,6 +57,9 @@ pub enum Command {
     /// Say whether an engine can run on this machine
     #[command(hide = true)]
     ProbeEngine(ProbeEngineArgs),
+    /// Provide one plan in this process, as the parent process asks for it on stdin
+    #[command(hide = true)]
+    ProvidePlan,
     /// Run one test in this process, as the parent process hands it over on stdin
     #[command(hide = true)]
     RunTest,
@@ -169,6 +172,7 @@ impl Cli {
             | Command::DownloadHelp
             | Command::ImportModel(_)
             | Command::ProbeEngine(_)
+            | Command::ProvidePlan
             | Command::RunTest => None,
         }
     }

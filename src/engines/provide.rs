@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, PlanFile, SCHEMA_VERSION, Seconds, Stale};
 use super::needs::Needs;
@@ -54,7 +55,7 @@ pub trait Listener: Send + Sync {
 }
 
 /// Where a plan comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// It was there and fits.
     Kept,
@@ -65,7 +66,7 @@ pub enum Origin {
 }
 
 /// A plan that fits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provided {
     /// The file.
     pub path: PathBuf,
@@ -83,18 +84,15 @@ pub struct Engines<'a> {
 }
 
 impl<'a> Engines<'a> {
-    /// `listener` is told how things go.
-    pub fn new(listener: &'a dyn Listener) -> Self {
-        Self {
-            listener,
-            fresh: Vec::new(),
-        }
+    /// `listener` is told how things go. `fresh` are plans that the same command has provided.
+    pub fn new(listener: &'a dyn Listener, fresh: Vec<PathBuf>) -> Self {
+        Self { listener, fresh }
     }
 
     /// The plan of a test with this model; `None` where the engine runs without one. Starts the engine's library, which
     /// uses its GPU. A build takes minutes and cannot be stopped but by ending the process, which leaves what was there.
     pub fn provide(
-        &mut self,
+        &self,
         config: &ResolvedConfig,
         model: &ModelConfig,
     ) -> Result<Option<Provided>, Failure> {
@@ -117,21 +115,18 @@ impl<'a> Engines<'a> {
         job.folder().create()?;
         job.folder().probe()?;
         let path = job.place.plan.display();
-        let provided = if let Some((equal, manifest)) = self.equal(&job) {
+        if let Some((equal, manifest)) = self.equal(&job) {
             self.listener.say(format!(
                 "{path}: {stale}; copying {}, which was built for the same",
                 equal.display()
             ));
-            job.copy(&equal, manifest)?
-        } else {
-            self.listener.say(format!("{path}: {stale}; building it"));
-            let built = job.build(self.listener)?;
-            self.listener
-                .say(format!("{path}: {}", summary(&built.manifest)));
-            built
-        };
-        self.fresh.push(job.place.plan.clone());
-        Ok(Some(provided))
+            return job.copy(&equal, manifest).map(Some);
+        }
+        self.listener.say(format!("{path}: {stale}; building it"));
+        let built = job.build(self.listener)?;
+        self.listener
+            .say(format!("{path}: {}", summary(&built.manifest)));
+        Ok(Some(built))
     }
 
     fn check(&self, job: &Job<'_>) -> Result<Manifest, Stale> {
@@ -191,11 +186,10 @@ impl<'a> Job<'a> {
     fn new(config: &'a ResolvedConfig, model: &ModelConfig) -> Result<Self, Failure> {
         let mut engines = config.engine.to_settings().into_iter();
         let Some(settings) = engines.next() else {
-            return Err(Failure::user(format!(
-                "the {} engine needs a GPU, and this machine has none",
+            return Err(Failure::harness(format!(
+                "the configuration names no device for the {} engine",
                 config.engine.engine
-            ))
-            .hint("use --engine=cpu, or name a GPU with --devices if there is one"));
+            )));
         };
         let facts = facts(&settings)?;
         for other in engines {

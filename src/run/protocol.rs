@@ -1,11 +1,12 @@
-//! What parent and child tell each other: the test, over the child's stdin; its result, back over the same socket. A
-//! socket rather than files, so that a full disk cannot lose an error.
+//! What parent and child tell each other: a test or another job, over the child's stdin; what came of it, back over the
+//! same socket. A socket rather than files, so that a full disk cannot lose an error.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ResolvedConfig;
@@ -30,13 +31,8 @@ pub struct TestReport {
     pub unwritten: Option<Failure>,
 }
 
-/// The parent's end: sends the test.
-pub fn send_spec(stream: &mut UnixStream, spec: &TestSpec) -> io::Result<()> {
-    send(stream, spec)
-}
-
-/// The parent's end: waits for the result; `None` when the child ended without one.
-pub fn receive_report(stream: &mut UnixStream) -> io::Result<Option<TestReport>> {
+/// The parent's end: waits for the report; `None` when the child ended without one.
+pub fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Result<Option<T>> {
     let mut text = Vec::new();
     stream.read_to_end(&mut text)?;
     if text.is_empty() {
@@ -57,20 +53,21 @@ impl ChildEnd {
         Ok(Self(UnixStream::from(stdin)))
     }
 
-    /// Waits for the test.
-    pub fn receive_spec(&mut self) -> io::Result<TestSpec> {
+    /// Waits for what there is to do.
+    pub fn receive_spec<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let mut text = Vec::new();
         self.0.read_to_end(&mut text)?;
         serde_json::from_slice(&text).map_err(io::Error::other)
     }
 
     /// Tells how it ended; nothing can be told after it.
-    pub fn send_report(&mut self, report: &TestReport) -> io::Result<()> {
+    pub fn send_report(&mut self, report: &impl Serialize) -> io::Result<()> {
         send(&mut self.0, report)
     }
 }
 
-fn send(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+/// Sends a value, and nothing after it.
+pub fn send(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec(value).map_err(io::Error::other)?;
     stream.write_all(&text)?;
     stream.shutdown(Shutdown::Write)

@@ -107,7 +107,7 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     result.inputs = Some(inputs);
     let samples = loaded.sample_set()?;
     let generation = config.generation.to_settings(loaded.model.eos_token);
-    let plan = Engines::new(shared).provide(config, &loaded.model)?;
+    let plan = Engines::new(shared, Vec::new()).provide(config, &loaded.model)?;
     result.plan = plan.as_ref().map(PlanInUse::from);
     shared.enter(Stage::Loading);
     let plan = plan.as_ref().map(|plan| plan.path.as_path());

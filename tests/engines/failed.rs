@@ -1,7 +1,6 @@
 //! Plans that cannot be built: one error with the remedy, and what was there stays as it was.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::rig::{OFFLINE, Rig, interrupt, wait_for};
@@ -119,17 +118,6 @@ fn gpus_of_two_kinds_are_told() {
             "GPU 2 is Another GPU",
             "hint: name GPUs of one kind with --devices",
         ],
-    );
-}
-
-#[test]
-fn a_machine_without_a_gpu_is_told() {
-    if Path::new("/proc/driver/nvidia/gpus").exists() {
-        return;
-    }
-    Rig::new().generate(&["--devices=auto"]).assert_error(
-        1,
-        &["the tensorrt engine needs a GPU, and this machine has none"],
     );
 }
 
