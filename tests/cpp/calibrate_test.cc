@@ -89,12 +89,14 @@ std::vector<TokenId> greedy(const SyntheticModel& weights, std::vector<TokenId> 
 class Magnitudes {
  public:
   Magnitudes(const SyntheticModel& weights, const Prompts& sequences) {
-    ReferenceGptJ reference(
-        kModel, weights, [this](std::int32_t layer, std::string_view name, const std::vector<double>& row) {
-          auto& all = seen_[{layer, std::string(name)}];
-          for (const double value : row) all.push_back(std::abs(value));
-        });
-    for (const auto& sequence : sequences) reference.logits(sequence);
+    for (const auto& sequence : sequences) {
+      ReferenceGptJ reference(kModel, weights);  // which reads what sequences have in common only once
+      reference.watch([this](std::int32_t layer, std::string_view name, const std::vector<double>& row) {
+        auto& all = seen_[{layer, std::string(name)}];
+        for (const double value : row) all.push_back(std::abs(value));
+      });
+      reference.logits(sequence);
+    }
     for (auto& [key, all] : seen_) std::sort(all.begin(), all.end());
   }
 

@@ -11,8 +11,8 @@
 
 #include "cpu/cpu_features.h"
 #include "engine_jobs.h"
-#include "gptj/beam_search.h"
 #include "gptj/error.h"
+#include "reference_answer.h"
 #include "reference_gptj.h"
 #include "synthetic_model.h"
 
@@ -75,27 +75,6 @@ std::vector<Job> jobs_for(const ModelConfig& model, const GenerationConfig& gene
   return jobs;
 }
 
-// The whole generation with logits of the reference: no cache, no table of beams, no chunks.
-std::vector<TokenId> reference_answer(ReferenceGptJ& reference, const GenerationConfig& generation,
-                                      const Job& job, std::int32_t vocab) {
-  BeamSearch search(generation, static_cast<std::int32_t>(job.prompt.size()));
-  std::vector<std::vector<TokenId>> beams{job.prompt};
-  while (!search.finished()) {
-    std::vector<float> logits;
-    for (const auto& beam : beams) {
-      for (const double logit : reference.logits(beam)) logits.push_back(static_cast<float>(logit));
-    }
-    const BeamStep& step = search.step(logits, vocab);
-    std::vector<std::vector<TokenId>> next;
-    for (std::size_t row = 0; row < step.parents.size(); ++row) {
-      next.push_back(beams[static_cast<std::size_t>(step.parents[row])]);
-      next.back().push_back(step.tokens[row]);
-    }
-    beams = std::move(next);
-  }
-  return search.best();
-}
-
 class CpuEngineShapes : public ::testing::TestWithParam<Shape> {};
 
 TEST_P(CpuEngineShapes, GivesTheTokensOfTheReference) {
@@ -109,7 +88,7 @@ TEST_P(CpuEngineShapes, GivesTheTokensOfTheReference) {
     const std::vector<Job> jobs = jobs_for(model, generation);
     const Answers answers = run_jobs(*engine, jobs, {.chunk = 13});
     for (const Job& job : jobs) {
-      const std::vector<TokenId> expected = reference_answer(reference, generation, job, model.vocab_size);
+      const std::vector<TokenId> expected = reference_answer(reference, generation, job);
       EXPECT_EQ(answers.at(job.id), expected) << "prompt of " << job.prompt.size() << " tokens";
       ended += expected.back() == kEnd ? 1 : 0;
     }
