@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "cuda/check.h"
 #include "gptj/error.h"
@@ -16,6 +17,12 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+// What hides GPUs from this process, if anything does.
+std::string visible_devices() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible == nullptr ? std::string() : std::string(" (CUDA_VISIBLE_DEVICES is `") + visible + "`)";
+}
+
 int device_count() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -23,29 +30,34 @@ int device_count() {
   (void)cudaGetLastError();
   int driver = 0;
   (void)cudaDriverGetVersion(&driver);
-  if (status == cudaErrorInsufficientDriver && driver != 0) {
+  if (status == cudaErrorInsufficientDriver && driver == 0) {
+    unsupported("there is no NVIDIA driver here; install it, or use the cpu engine");
+  }
+  if (status == cudaErrorInsufficientDriver) {
     unsupported("the NVIDIA driver is for CUDA " + version_text(driver) +
                 ", this program was built with CUDA " + version_text(CUDART_VERSION) +
                 "; install a newer driver");
   }
   if (status == cudaErrorNoDevice) return 0;
-  unsupported(std::string("there is no NVIDIA driver that works here (") + cudaGetErrorString(status) +
-              "); install the driver, or use the cpu engine");
+  unsupported(std::string("the NVIDIA driver does not work here: ") + cudaGetErrorString(status) + " (" +
+              cudaGetErrorName(status) + "); see what nvidia-smi says, or use the cpu engine");
 }
 
 }  // namespace
 
 std::string device_name(std::int32_t device) {
   cudaDeviceProp properties{};
-  GPTJ_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  check(cudaGetDeviceProperties(&properties, device),
+        "asking GPU " + std::to_string(device) + " for its name");
   return properties.name;
 }
 
 std::int32_t compute_capability(std::int32_t device) {
   int major = 0;
   int minor = 0;
-  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  GPTJ_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  const std::string attempt = "asking GPU " + std::to_string(device) + " for its compute capability";
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), attempt);
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), attempt);
   return 10 * major + minor;
 }
 
@@ -54,11 +66,15 @@ ElementType use_device(std::int32_t device, const std::string& precision) {
     unsupported("the cuda engine computes in fp16 or fp8, not in `" + precision + "`");
   }
   const int count = device_count();
-  if (device < 0 || device >= count) {
-    unsupported("GPU " + std::to_string(device) + " was asked for; this machine has " +
-                std::to_string(count));
+  if (count == 0) {
+    unsupported("there is an NVIDIA driver here, but no GPU that it can use" + visible_devices() +
+                "; see what nvidia-smi says, or use the cpu engine");
   }
-  GPTJ_CUDA_CHECK(cudaSetDevice(device));
+  if (device < 0 || device >= count) {
+    unsupported("GPU " + std::to_string(device) + " was asked for; this process has " +
+                std::to_string(count) + ", counted from 0" + visible_devices());
+  }
+  check(cudaSetDevice(device), "the use of GPU " + std::to_string(device));
   const std::int32_t capability = compute_capability(device);
   const std::string what = "GPU " + std::to_string(device) + " (" + device_name(device) +
                            ", compute capability " + std::to_string(capability / 10) + "." +

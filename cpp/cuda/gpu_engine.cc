@@ -41,7 +41,8 @@ struct Request {
 // A step that was enqueued and not collected.
 struct Pending {
   std::size_t buffer = 0;
-  std::vector<RequestId> owners;  // of the logit items
+  std::vector<RequestId> owners;   // of the logit items
+  std::vector<RequestId> reading;  // whose prompts go on in a later step
   std::int32_t prompt_tokens = 0;
   std::int32_t decode_rows = 0;
   std::uint64_t number = 0;
@@ -78,13 +79,20 @@ class GpuEngine final : public Engine {
 
  private:
   void check(const StepWork& work) const;
+  void load(const NetworkShape& shape, const WeightStore& weights, const EngineOptions& options,
+            const LayersSource& source);
+  void warm_up();
+  void build_step(const StepWork& work);
+  void launch_step();
+  void read_step(const Pending& step, StepOutcome& outcome);
   void admit_request(const NewRequest& request);
   void add_decode_rows(Request& request);
   void add_chunk(Request& request, std::int32_t count);
   void add_logits(Request& request, std::int32_t first_row, std::int32_t rows);
   std::int32_t cache_row(const Request& request, std::int32_t first_block, std::int32_t row) const;
   void finish(RequestId id, const StepResult& result, const std::int32_t* tokens, StepOutcome& outcome);
-  [[noreturn]] void fail(const Pending& pending, RequestId id, const StepResult& result);
+  std::string to_text(const Pending& step) const;
+  [[noreturn]] void rethrow(const Pending& step, const Error& error) const;
 
   std::int32_t device_;
   EngineLimits limits_;
@@ -104,6 +112,7 @@ class GpuEngine final : public Engine {
   Pending building_;
   std::deque<Pending> pending_;
   std::uint64_t steps_ = 0;
+  bool is_warm_ = false;  // the trial before the run is over
   bool failed_ = false;
 };
 
@@ -124,11 +133,29 @@ GpuEngine::GpuEngine(const EngineOptions& options, const ModelConfig& model,
     std::fprintf(stderr, "GPU %d: %s\n", device_, plan.to_text().c_str());
   }
 
+  for (std::int32_t slot = limits_.max_requests; slot-- > 0;) free_slots_.push_back(slot);
+  for (std::int32_t block = limits_.kv_blocks; block-- > 0;) free_blocks_.push_back(block);
+  try {
+    load(shape, weights, options, *source);
+    warm_up();
+  } catch (const Error& error) {
+    std::string message = "GPU " + std::to_string(device_) + ": " + error.what();
+    // The plan fitted: the memory has gone since, or is in pieces.
+    if (error.kind() == ErrorKind::kOutOfMemory) {
+      message += ". Planned: " + plan.to_text() +
+                 ". Stop what else uses this GPU, or set a smaller gpu_memory_fraction";
+    }
+    throw Error(error.kind(), message);
+  }
+}
+
+void GpuEngine::load(const NetworkShape& shape, const WeightStore& weights, const EngineOptions& options,
+                     const LayersSource& source) {
   stream_ = std::make_unique<Stream>();
   auto loaded = std::make_unique<ModelWeights>(
-      model, weights, WeightOptions{.type = shape.type, .synthetic_seed = options.synthetic_seed},
+      model_, weights, WeightOptions{.type = shape.type, .synthetic_seed = options.synthetic_seed},
       stream_->get());
-  network_ = std::make_unique<Network>(shape, std::move(loaded), *source);
+  network_ = std::make_unique<Network>(shape, std::move(loaded), source);
   network_->tune(stream_->get());
   const std::size_t upload =
       StepUpload::bytes_for(limits_.max_tokens_per_step, limits_.max_requests, table_stride_);
@@ -136,8 +163,28 @@ GpuEngine::GpuEngine(const EngineOptions& options, const ModelConfig& model,
     buffers_.push_back(std::make_unique<StepBuffer>(upload, static_cast<std::size_t>(limits_.max_requests),
                                                     static_cast<std::size_t>(limits_.max_new_tokens)));
   }
-  for (std::int32_t slot = limits_.max_requests; slot-- > 0;) free_slots_.push_back(slot);
-  for (std::int32_t block = limits_.kv_blocks; block-- > 0;) free_blocks_.push_back(block);
+}
+
+// A kernel is loaded when it is launched for the first time, which takes memory and milliseconds. One request
+// of one token launches every kernel of a step here: what goes wrong then, and a model that gives NaN, goes
+// wrong before the run.
+void GpuEngine::warm_up() {
+  const TokenId token = 0;
+  const std::int32_t most = std::min(2, limits_.max_new_tokens);  // from the prompt, then from decode rows
+  const NewRequest request{
+      .id = 0, .prompt = std::span(&token, 1), .min_new_tokens = 0, .max_new_tokens = most};
+  const PromptChunk chunk{.id = 0, .count = 1};
+  StepOutcome outcome;
+  enqueue({.admitted = std::span(&request, 1), .chunks = std::span(&chunk, 1), .decode = true});
+  collect(outcome);
+  if (outcome.finished.empty()) {
+    enqueue({.admitted = {}, .chunks = {}, .decode = true});
+    collect(outcome);
+  }
+  if (!requests_.empty()) throw Error(ErrorKind::kInternal, "the trial request was not finished in time");
+  network_->forget_profile();
+  steps_ = 0;
+  is_warm_ = true;
 }
 
 void GpuEngine::check(const StepWork& work) const {
@@ -161,11 +208,21 @@ void GpuEngine::check(const StepWork& work) const {
 void GpuEngine::enqueue(const StepWork& work) {
   check(work);
   failed_ = true;  // until everything is enqueued: half a step cannot be taken back
-  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
-  plan_.clear();
   building_ = Pending{};
   building_.number = ++steps_;
   building_.buffer = static_cast<std::size_t>(steps_ % kStepsInFlight);
+  try {
+    build_step(work);
+    launch_step();
+  } catch (const Error& error) {
+    rethrow(building_, error);
+  }
+  pending_.push_back(std::move(building_));
+  failed_ = false;
+}
+
+void GpuEngine::build_step(const StepWork& work) {
+  plan_.clear();
   // Decode rows first: a request whose prompt becomes complete in this step decodes from the next one on.
   if (work.decode) {
     for (const RequestId id : order_) {
@@ -180,7 +237,10 @@ void GpuEngine::enqueue(const StepWork& work) {
   std::ranges::sort(plan_.decoding, std::ranges::greater(), cached);
   for (const NewRequest& request : work.admitted) admit_request(request);
   for (const PromptChunk& chunk : work.chunks) add_chunk(requests_.at(chunk.id), chunk.count);
+}
 
+void GpuEngine::launch_step() {
+  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
   StepBuffer& buffer = *buffers_[building_.buffer];
   if (plan_.rows() > 0) {
     const StepInputs inputs = buffer.upload.upload(plan_, stream_->get());
@@ -196,8 +256,6 @@ void GpuEngine::enqueue(const StepWork& work) {
     }
   }
   GPTJ_CUDA_CHECK(cudaEventRecord(buffer.done.get(), stream_->get()));
-  pending_.push_back(std::move(building_));
-  failed_ = false;
 }
 
 void GpuEngine::admit_request(const NewRequest& incoming) {
@@ -264,6 +322,8 @@ void GpuEngine::add_chunk(Request& request, std::int32_t count) {
   if (request.decoding()) {
     request.prompt = {};
     add_logits(request, plan_.rows() - 1, 1);
+  } else {
+    building_.reading.push_back(request.id);
   }
 }
 
@@ -280,27 +340,41 @@ void GpuEngine::collect(StepOutcome& outcome) {
     throw Error(ErrorKind::kInvalidArgument,
                 "used after a step had failed; an engine can then only be destroyed");
   if (pending_.empty()) throw Error(ErrorKind::kInvalidArgument, "no step was enqueued");
-  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
-  const Pending pending = std::move(pending_.front());
+  const Pending step = std::move(pending_.front());
   pending_.pop_front();
   failed_ = true;  // until the step is through
+  try {
+    read_step(step, outcome);
+  } catch (const Error& error) {
+    rethrow(step, error);
+  }
+  failed_ = false;
+}
+
+void GpuEngine::read_step(const Pending& step, StepOutcome& outcome) {
+  GPTJ_CUDA_CHECK(cudaSetDevice(device_));
   outcome.finished.clear();
-  outcome.prompt_tokens = pending.prompt_tokens;
-  outcome.decode_rows = pending.decode_rows;
-  const StepBuffer& buffer = *buffers_[pending.buffer];
+  outcome.prompt_tokens = step.prompt_tokens;
+  outcome.decode_rows = step.decode_rows;
+  const StepBuffer& buffer = *buffers_[step.buffer];
   gptj::cuda::check(cudaEventSynchronize(buffer.done.get()),
-                    "step " + std::to_string(pending.number) + " on GPU " + std::to_string(device_));
-  for (std::size_t i = 0; i < pending.owners.size(); ++i) {
+                    "one of its kernels (CUDA_LAUNCH_BLOCKING=1 in the environment makes it known)");
+  for (std::size_t i = 0; i < step.owners.size(); ++i) {
     const StepResult& result = buffer.results.as<StepResult>()[i];
-    if (result.error_row >= 0) fail(pending, pending.owners[i], result);
+    if (result.error_row >= 0) {
+      throw Error(ErrorKind::kNumeric, "NaN or infinity among the logits of request " +
+                                           std::to_string(step.owners[i]) + ", beam row " +
+                                           std::to_string(result.error_row) +
+                                           "; the weights are damaged, or too large for what is computed "
+                                           "in: fp8 may need a calibration, or fp16 instead");
+    }
     if (result.finished == 1) {
-      finish(pending.owners[i], result,
+      finish(step.owners[i], result,
              buffer.tokens.as<std::int32_t>() + i * static_cast<std::size_t>(limits_.max_new_tokens),
              outcome);
     }
   }
   outcome.kv_blocks_used = limits_.kv_blocks - static_cast<std::int32_t>(free_blocks_.size());
-  failed_ = false;
 }
 
 // A step that is already enqueued may still write the request's rows; whatever is given the blocks next is
@@ -317,12 +391,29 @@ void GpuEngine::finish(RequestId id, const StepResult& result, const std::int32_
   requests_.erase(found);
 }
 
-void GpuEngine::fail(const Pending& pending, RequestId id, const StepResult& result) {
-  throw Error(ErrorKind::kNumeric,
-              "NaN or infinity among the logits of request " + std::to_string(id) + ", beam row " +
-                  std::to_string(result.error_row) + ", in step " + std::to_string(pending.number) +
-                  " on GPU " + std::to_string(device_) +
-                  "; with fp8, the scales may not fit the model: calibrate it, or use fp16");
+// `step 12 on GPU 0 (requests 3, 4, 5 and 29 more)`
+std::string GpuEngine::to_text(const Pending& step) const {
+  constexpr std::size_t kNamed = 8;
+  const std::string number = "step " + std::to_string(step.number);
+  if (!is_warm_) return "trial " + number;
+  std::vector<RequestId> requests = step.owners;
+  requests.insert(requests.end(), step.reading.begin(), step.reading.end());
+  std::string text = number + " on GPU " + std::to_string(device_);
+  if (requests.empty()) return text;
+  text += requests.size() == 1 ? " (request " : " (requests ";
+  for (std::size_t i = 0; i < std::min(requests.size(), kNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(requests[i]);
+  }
+  if (requests.size() > kNamed) text += " and " + std::to_string(requests.size() - kNamed) + " more";
+  return text + ")";
+}
+
+void GpuEngine::rethrow(const Pending& step, const Error& error) const {
+  std::string message = to_text(step) + ": " + error.what();
+  if (error.kind() == ErrorKind::kOutOfMemory && is_warm_) {
+    message += "; leave the driver more memory: a smaller gpu_memory_fraction";
+  }
+  throw Error(error.kind(), message);
 }
 
 }  // namespace

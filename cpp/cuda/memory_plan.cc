@@ -34,7 +34,8 @@ MemoryPlan plan_memory(NetworkShape& shape, const MemoryRequest& request) {
                 "memory_fraction is " + std::to_string(fraction) + "; it is above 0 and at most 1");
   }
   MemoryPlan plan;
-  GPTJ_CUDA_CHECK(cudaMemGetInfo(&plan.free, &plan.total));
+  check(cudaMemGetInfo(&plan.free, &plan.total),
+        "asking GPU " + std::to_string(request.device) + " for its memory");
   plan.weights = ModelWeights::bytes(shape.model, shape.type);
   plan.workspace = shape.shared_bytes() + request.layers_bytes;
   plan.block = shape.kv_block_bytes();

@@ -32,7 +32,14 @@ class Network {
 
   // What the profile says; empty without one.
   std::string profile_text() const;
+  // Leaves the steps so far, which must be over, out of it.
+  void forget_profile() {
+    if (profile_) *profile_ = StepProfile();
+  }
 
+  // float [logit rows, padded_vocab], of the last step.
+  const float* logits() const { return logits_; }
+  const SearchState& search_state() const { return state_; }
   const StepResult* results() const { return results_; }
   const std::int32_t* result_tokens() const { return result_tokens_; }
 
