@@ -120,13 +120,24 @@ class Bench {
         2.0 * static_cast<double>(rows) * static_cast<double>(one.shape.n) * static_cast<double>(one.shape.k);
     std::printf("%-4s %-22s %6lld  %8.1f us  %7.0f TFLOP/s  error %.1e\n", name(type), one.name,
                 static_cast<long long>(rows), each * 1e3, flop / each * 1e-9, error);
-    if (!(error < (one.shape.output == OutputType::kF8E4M3 ? 4e-2 : 2e-3))) failed_ = true;
+    if (!(error < tolerance(one.shape))) failed_ = true;
   }
 
   bool failed() const { return failed_; }
 
  private:
   static const char* name(ElementType type) { return type == ElementType::kF16 ? "fp16" : "fp8"; }
+
+  // Of check()'s error, some twice what was measured on an H100. Stored as E4M3, a value is off by up to 1/16
+  // of itself. Stored as fp16, it is off by 2^-12 of itself on the average; sums of fp16 products are floats
+  // and add nothing to that. FP8's fast accumulators cut every partial sum to 14 bits behind the leading one:
+  // each of the k / 32 additions is off by a part of the sum, and both the sum and the number of additions
+  // grow with k, so that the relative error grows as its root (measured: 1.6e-3 at 4096, 4.2e-3 at 20480).
+  static double tolerance(const GemmShape& shape) {
+    if (shape.output == OutputType::kF8E4M3) return 4e-2;
+    if (shape.input == ElementType::kF16) return 5e-4;
+    return 5e-5 * std::sqrt(static_cast<double>(shape.k));
+  }
 
   static double value(const std::vector<std::byte>& bytes, std::size_t index, ElementType type) {
     if (type == ElementType::kF16) return __half2float(reinterpret_cast<const __half*>(bytes.data())[index]);
