@@ -1,9 +1,10 @@
-// The kernels of pointwise.h as their comments say; see fake_cuda.h.
+// The kernels of pointwise.h as their comments say, and the checksum; see fake_cuda.h.
 #include "cuda/kernels/pointwise.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/kernels/checksum.h"
 #include "fake_cuda.h"
 #include "fake_elements.h"
 
@@ -124,9 +125,12 @@ void quantise(const void* in, bool is_float, std::int64_t count, const float* sc
   }
 }
 
-// Weights are never drawn in the tests that compute.
+// Weights are never drawn in the tests that compute, and what is drawn for tuning does not matter.
 void fill_random(void*, std::int64_t, std::uint64_t, float, cudaStream_t) {
   fake_cuda().launch("fill_random");
 }
+
+// Products have one algorithm, whose bits are its own.
+void checksum(const ChecksumRows&, cudaStream_t) { fake_cuda().launch("checksum"); }
 
 }  // namespace gptj::cuda
