@@ -1,5 +1,9 @@
-// The CUDA engine under the suite that holds for every engine, opened as the program opens it. Without a GPU
-// every test is skipped; with GPTJ_REQUIRE_GPU=1 that is a failure.
+// An engine for GPUs under the suite that holds for every engine, opened as the program opens it. Compiled
+// once for each, with its name in GPTJ_CONFORMANCE_ENGINE. Without a GPU every test is skipped; with
+// GPTJ_REQUIRE_GPU=1 that is a failure.
+#include <unistd.h>
+
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,11 +39,34 @@ const std::shared_ptr<const SyntheticModel>& weights() {
   return weights;
 }
 
+// A file that is gone with it.
+struct ScratchFile {
+  ScratchFile() {
+    static int count = 0;
+    const std::string name = "gptj-" + std::to_string(getpid()) + "-" + std::to_string(++count) + ".plan";
+    path = std::filesystem::temp_directory_path() / name;
+  }
+  ~ScratchFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+
+  std::filesystem::path path;
+};
+
 std::unique_ptr<Engine> create(EngineOptions options, const GenerationConfig& generation,
                                const std::string& precision) {
-  options.engine = "cuda";
+  options.engine = GPTJ_CONFORMANCE_ENGINE;
   options.precision = precision;
   options.library_dirs = engine_library_dirs();
+  const ScratchFile plan;
+  if (has_plans(options)) {
+    options.plan_path = plan.path;
+    build_plan(
+        {.options = options, .model = tiny_model(), .generation = generation, .timing_cache_path = ""});
+  }
   return create_engine(options, tiny_model(), generation, *weights());
 }
 
@@ -66,10 +93,10 @@ const std::string& missing() {
   return reason;
 }
 
-// cuBLASLt may take another algorithm, which sums in another order, for a step of another size, and in fp8 a
+// The library may take another kernel, which sums in another order, for a step of another size, and in fp8 a
 // sum's last bit decides what is stored.
-EngineUnderTest cuda_engine(const std::string& precision, const Tolerance& tolerance) {
-  return {.name = "cuda_" + precision,
+EngineUnderTest gpu_engine(const std::string& precision, const Tolerance& tolerance) {
+  return {.name = std::string(GPTJ_CONFORMANCE_ENGINE) + "_" + precision,
           .create =
               [precision](const EngineOptions& options, const GenerationConfig& generation) {
                 return create(options, generation, precision);
@@ -83,10 +110,10 @@ EngineUnderTest cuda_engine(const std::string& precision, const Tolerance& toler
 
 std::vector<EngineUnderTest> engines() {
   if (!missing().empty()) return {};
-  std::vector<EngineUnderTest> engines{cuda_engine("fp16", kFp16)};
+  std::vector<EngineUnderTest> engines{gpu_engine("fp16", kFp16)};
   // Where fp8 falls back to fp16 there is nothing else to test.
   if (create_small("fp8")->name().find("fp8") != std::string::npos)
-    engines.push_back(cuda_engine("fp8", kFp8));
+    engines.push_back(gpu_engine("fp8", kFp8));
   return engines;
 }
 
@@ -94,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(OnTheGpu, EngineConformance, ::testing::ValuesIn(engine
                          [](const auto& info) { return info.param.name; });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EngineConformance);
 
-TEST(CudaEngine, IsThere) { GPTJ_SKIP_WITHOUT_GPU(missing()); }
+TEST(GPTJ_CONFORMANCE_SUITE, IsThere) { GPTJ_SKIP_WITHOUT_GPU(missing()); }
 
 }  // namespace
 }  // namespace gptj::testing
