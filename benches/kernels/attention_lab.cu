@@ -101,7 +101,7 @@ void compare(lab::Checks& checks, Random& random, Comparison& work,
     bool untouched = true;
     for (int row = 0; row < work.rows; ++row)
       for (std::int64_t column = work.written[row] != 0 ? width : 0; column < out_stride; ++column)
-        for (int byte = 0; byte < element_bytes(type); ++byte)
+        for (std::size_t byte = 0; byte < element_bytes(type); ++byte)
           untouched =
               untouched && result[(row * out_stride + column) * element_bytes(type) + byte] == kPoison;
     checks.that(work.name + ": wrote beyond its rows", untouched);

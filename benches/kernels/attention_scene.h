@@ -18,7 +18,6 @@ using lab::Random;
 constexpr std::uint8_t kPoison = 0xFF;  // what DeviceBuffer fills memory with
 constexpr int kMaxNewTokens = 128;
 
-inline int element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
 inline const char* name_of(ElementType type) { return type == ElementType::kF16 ? "fp16" : "fp8"; }
 
 inline void parallel_for(int count, const std::function<void(int)>& body) {

@@ -50,8 +50,6 @@ std::vector<Case> cases(ElementType type) {
   };
 }
 
-std::size_t element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
-
 class Bench {
  public:
   explicit Bench(std::int64_t most_rows)

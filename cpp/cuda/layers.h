@@ -39,12 +39,33 @@ struct LayersContext {
   }
 };
 
-// The rows of a layer's attention: Q, K and V of all rows of the step on the way in, and where the result
-// goes.
+// What a part of a layer reads and writes.
+struct Rows {
+  std::int64_t count = 0;
+  const void* in = nullptr;
+  void* out = nullptr;
+};
+
+// A layer's norm: from the residual stream to `out` [count, hidden] of the layers' type.
+void normalise(const LayersContext& context, std::int32_t layer, const Rows& rows, cudaStream_t stream);
+
+// The norm behind the last layer, of the rows that `row_index` [count] names: to fp16 [count, hidden].
+void normalise_last(const LayersContext& context, const std::int32_t* row_index, const Rows& rows,
+                    cudaStream_t stream);
+
+// Elements from one row to the next of what both projections back read: attention's output, then GELU's.
+std::int64_t joined_stride(const LayersContext& context);
+// Where GELU's part of a row of `joined` begins.
+void* gelu_part(const LayersContext& context, void* joined);
+
+// From the plain product into the MLP, fp16 [count, inner], to GELU's part of `joined`, which is rows.out.
+void activate(const LayersContext& context, std::int32_t layer, const Rows& rows, cudaStream_t stream);
+
+// The rows of a layer's attention: Q, K and V of all rows of the step on the way in, and where the
+// result goes.
 struct AttentionRows {
-  void* qkv = nullptr;  // fp16 [rows, 3 * hidden]; Q is rotated in place
-  void* out = nullptr;  // of shape.type, heads next to each other
-  std::int64_t out_stride = 0;
+  void* qkv = nullptr;     // fp16 [rows, 3 * hidden]; Q is rotated in place
+  void* joined = nullptr;  // its first part takes the result
 };
 
 // Rotary embedding, the append to the cache, and attention of decode rows and prompt chunks.

@@ -29,6 +29,4 @@ struct NetworkShape {
 // Products may read and write whole tiles of rows: so many rows behind the last one are there.
 inline constexpr std::int64_t kSpareRows = 128;
 
-constexpr std::size_t element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
-
 }  // namespace gptj::cuda

@@ -8,7 +8,7 @@
 
 namespace gptj::cuda {
 
-Product qkv_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows) {
+Product qkv_product(const LayersContext& context, std::int32_t layer, const Rows& rows) {
   const LayerWeights& weights = context.weights->layer(layer);
   const std::int64_t hidden = context.dims.hidden;
   return {{.n = 3 * hidden, .k = hidden, .input = context.shape.type},
@@ -20,7 +20,7 @@ Product qkv_product(const LayersContext& context, std::int32_t layer, const Prod
            .weight_scale = weights.qkv_scale}};
 }
 
-Product plain_mlp_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows) {
+Product plain_mlp_product(const LayersContext& context, std::int32_t layer, const Rows& rows) {
   const LayerWeights& weights = context.weights->layer(layer);
   return {{.n = context.shape.model.n_inner, .k = context.dims.hidden, .input = context.shape.type},
           {.m = rows.count,
@@ -31,22 +31,22 @@ Product plain_mlp_product(const LayersContext& context, std::int32_t layer, cons
            .weight_scale = weights.fc_in_scale}};
 }
 
-Product mlp_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows) {
+Product mlp_product(const LayersContext& context, std::int32_t layer, const Rows& rows) {
   const LayerWeights& weights = context.weights->layer(layer);
   Product product = plain_mlp_product(context, layer, rows);
   product.shape.output = context.shape.type == ElementType::kF8E4M3 ? OutputType::kF8E4M3 : OutputType::kF16;
   product.shape.epilogue = Epilogue::kBiasGelu;
-  product.shape.output_stride = context.dims.hidden + context.shape.model.n_inner;
+  product.shape.output_stride = joined_stride(context);
   product.operands.bias = weights.fc_in_bias;
   product.operands.output_scale_inverse = weights.activation_joined_inverse;
   return product;
 }
 
-Product joined_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows,
+Product joined_product(const LayersContext& context, std::int32_t layer, const Rows& rows,
                        const void* residual) {
   const LayerWeights& weights = context.weights->layer(layer);
   return {{.n = context.dims.hidden,
-           .k = context.dims.hidden + context.shape.model.n_inner,
+           .k = joined_stride(context),
            .input = context.shape.type,
            .epilogue = Epilogue::kBias,
            .accumulate = true},
@@ -60,7 +60,7 @@ Product joined_product(const LayersContext& context, std::int32_t layer, const P
            .weight_scale = weights.joined_scale}};
 }
 
-Product lm_head_product(const LayersContext& context, const ProductRows& rows) {
+Product lm_head_product(const LayersContext& context, const Rows& rows) {
   return {{.n = padded_vocab(context.shape.model),
            .k = context.dims.hidden,
            .output = OutputType::kF32,
@@ -89,9 +89,19 @@ ProductBuffers carve_products(const NetworkShape& shape, void* memory) {
   return buffers;
 }
 
-void* gelu_part(const LayersContext& context, void* joined) {
-  return static_cast<std::byte*>(joined) +
-         static_cast<std::size_t>(context.dims.hidden) * element_bytes(context.shape.type);
+void run_mlp(Gemm& gemm, const LayersContext& context, std::int32_t layer, const Rows& rows, void* inner,
+             cudaStream_t stream) {
+  if (inner == nullptr) {
+    const Rows fused{.count = rows.count, .in = rows.in, .out = gelu_part(context, rows.out)};
+    run(gemm, mlp_product(context, layer, fused), stream);
+    return;
+  }
+  run(gemm, plain_mlp_product(context, layer, {.count = rows.count, .in = rows.in, .out = inner}), stream);
+  activate(context, layer, {.count = rows.count, .in = inner, .out = rows.out}, stream);
+}
+
+bool gelu_is_fused(Gemm& gemm, const LayersContext& context) {
+  return gemm.supports(mlp_product(context, 0, {}).shape, context.shape.limits.max_tokens_per_step);
 }
 
 namespace {
@@ -102,6 +112,7 @@ void fill(const LayersContext& context, void* to, std::int64_t count, const Prod
   constexpr std::uint64_t kSeed = 20;
   if (context.shape.type == ElementType::kF16) {
     fill_random(to, count, kSeed, 1.0F, stream);
+    check_launch("fill_random");
     return;
   }
   const std::int64_t at_once =
@@ -111,6 +122,7 @@ void fill(const LayersContext& context, void* to, std::int64_t count, const Prod
     quantise(buffers.inner, false, std::min(at_once, count - done), context.weights->layer(0).normed_scale,
              static_cast<std::byte*>(to) + done, stream);
   }
+  check_launch("quantise");
 }
 
 }  // namespace
@@ -126,16 +138,13 @@ void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffer
     }
   };
   const std::int64_t rows = context.shape.limits.max_tokens_per_step;
-  const bool gelu_is_fused = gemm.supports(mlp_product(context, 0, {}).shape, rows);
-  const std::int64_t hidden = context.dims.hidden;
-  fill(context, buffers.normed, rows * hidden, buffers, stream);
-  fill(context, buffers.joined, rows * (hidden + context.shape.model.n_inner), buffers, stream);
-  fill_random(buffers.final_normed, context.shape.max_logit_rows() * hidden, 21, 1.0F, stream);
-  check_launch("fill_random");
   if (which == TunedProducts::kAll) {
+    const bool is_fused = gelu_is_fused(gemm, context);
+    fill(context, buffers.normed, rows * context.dims.hidden, buffers, stream);
+    fill(context, buffers.joined, rows * joined_stride(context), buffers, stream);
     buckets(rows, [&](std::int64_t m) {
       tune(qkv_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.qkv}));
-      if (gelu_is_fused) {
+      if (is_fused) {
         tune(mlp_product(context, 0,
                          {.count = m, .in = buffers.normed, .out = gelu_part(context, buffers.joined)}));
       } else {
@@ -145,6 +154,9 @@ void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffer
                           context.residual));
     });
   }
+  fill_random(buffers.final_normed, std::int64_t{context.shape.max_logit_rows()} * context.dims.hidden, 21,
+              1.0F, stream);
+  check_launch("fill_random");
   buckets(context.shape.max_logit_rows(), [&](std::int64_t m) {
     tune(lm_head_product(context, {.count = m, .in = buffers.final_normed, .out = context.logits}));
   });

@@ -12,31 +12,37 @@ struct Product {
   GemmShape shape;
   GemmOperands operands;
 };
+inline void run(Gemm& gemm, const Product& product, cudaStream_t stream) {
+  gemm.run(product.shape, product.operands, stream);
+}
 
-// What a product reads and writes; both have room for Gemm::padded_rows(count) rows.
-struct ProductRows {
-  std::int64_t count = 0;
-  const void* in = nullptr;
-  void* out = nullptr;
-};
+// Rows of products have room for Gemm::padded_rows(count) of them, on both sides.
 
 // From normed rows [count, hidden] to fp16 [count, 3 * hidden].
-Product qkv_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows);
+Product qkv_product(const LayersContext& context, std::int32_t layer, const Rows& rows);
 
 // From normed rows to gelu_new(x + bias), [count, inner] of the layers' type in rows of hidden + inner
 // elements.
-Product mlp_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows);
+Product mlp_product(const LayersContext& context, std::int32_t layer, const Rows& rows);
 
 // The same without bias and GELU, to fp16 [count, inner].
-Product plain_mlp_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows);
+Product plain_mlp_product(const LayersContext& context, std::int32_t layer, const Rows& rows);
 
 // From [count, hidden + inner], attention's output and GELU's, to fp16 [count, hidden] with both projections
 // back, added to `residual`, which may be out itself.
-Product joined_product(const LayersContext& context, std::int32_t layer, const ProductRows& rows,
+Product joined_product(const LayersContext& context, std::int32_t layer, const Rows& rows,
                        const void* residual);
 
 // From normed fp16 rows to float [count, padded_vocab].
-Product lm_head_product(const LayersContext& context, const ProductRows& rows);
+Product lm_head_product(const LayersContext& context, const Rows& rows);
+
+// The MLP's first half: from normed rows to GELU's part of `joined`, which is rows.out. `inner`, fp16 [count,
+// inner], takes the product where GELU is a kernel of its own; null: the product ends with GELU.
+void run_mlp(Gemm& gemm, const LayersContext& context, std::int32_t layer, const Rows& rows, void* inner,
+             cudaStream_t stream);
+
+// Whether the library's product of the layers' type ends with GELU on this GPU.
+bool gelu_is_fused(Gemm& gemm, const LayersContext& context);
 
 // Room for what the products of a full step read and write.
 struct ProductBuffers {
@@ -49,9 +55,6 @@ struct ProductBuffers {
 };
 // Parts of `memory`; without memory only counted.
 ProductBuffers carve_products(const NetworkShape& shape, void* memory);
-
-// Where GELU's part of a row of `joined` begins.
-void* gelu_part(const LayersContext& context, void* joined);
 
 enum class TunedProducts : std::uint8_t { kAll, kLmHead };
 

@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cuda/carver.h"
 #include "gptj/error.h"
 
 namespace gptj::cuda {
-namespace {
-
-constexpr std::size_t kAlignment = 256;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-}  // namespace
 
 void StepPlan::clear() {
   token.clear();

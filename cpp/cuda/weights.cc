@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include "cuda/carver.h"
 #include "cuda/kernels/pointwise.h"
 #include "engine/read_tensor.h"
 #include "gptj/error.h"
@@ -26,12 +27,6 @@ constexpr const char* kCalibratedRanges = "fp8.activation_ranges";
 // cuBLASLt reads each scale by itself, and may read it with a wide load.
 constexpr int kScaleStride = 64;
 constexpr int kScalesPerLayer = 6 * kScaleStride;
-
-constexpr std::size_t kAlignment = 256;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-std::size_t element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
 
 // The scale of a tensor whose magnitudes are at most `range`: the largest of them becomes the largest of
 // E4M3, without a margin. A tensor of zeros has the scale 1.

@@ -48,7 +48,7 @@ class PlanLayers final : public cuda::Layers {
     bind(kLogits, context_.logits);
     if (context_.shape.type == cuda::ElementType::kF16) {
       bind_weights();
-    } else if (!gemm_.supports(cuda::mlp_product(context_, 0, {}).shape, max_rows())) {
+    } else if (!cuda::gelu_is_fused(gemm_, context_)) {
       inner_ = cuda::DeviceBuffer(2 * static_cast<std::size_t>(max_rows() + cuda::kSpareRows) *
                                       static_cast<std::size_t>(context_.shape.model.n_inner),
                                   "the MLP's product");

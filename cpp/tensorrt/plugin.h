@@ -34,4 +34,11 @@ inline nvinfer1::DataType to_tensorrt(ValueType type) {
   return nvinfer1::DataType::kHALF;
 }
 
+// Whether the operation takes, or gives, a tensor of this type and format: rows as they are, none converted.
+inline bool accepts(const Operation& operation, const nvinfer1::PluginTensorDesc& tensor, bool is_output) {
+  if (tensor.format != nvinfer1::TensorFormat::kLINEAR) return false;
+  if (is_output) return tensor.type == to_tensorrt(operation.type);
+  return tensor.type == nvinfer1::DataType::kHALF || tensor.type == nvinfer1::DataType::kINT32;
+}
+
 }  // namespace gptj::tensorrt

@@ -50,10 +50,7 @@ class OperationPlugin final : public nvinfer1::IPluginV2DynamicExt {
   }
   bool supportsFormatCombination(std::int32_t position, const PluginTensorDesc* tensors, std::int32_t inputs,
                                  std::int32_t) noexcept override {
-    const PluginTensorDesc& tensor = tensors[position];
-    if (tensor.format != nvinfer1::TensorFormat::kLINEAR) return false;
-    if (position == inputs) return tensor.type == to_tensorrt(operation_.type);
-    return tensor.type == nvinfer1::DataType::kHALF || tensor.type == nvinfer1::DataType::kINT32;
+    return accepts(operation_, tensors[position], position == inputs);
   }
   void configurePlugin(const DynamicPluginTensorDesc*, std::int32_t, const DynamicPluginTensorDesc*,
                        std::int32_t) noexcept override {}

@@ -63,10 +63,7 @@ class OperationPlugin final : public nvinfer1::IPluginV3,
   }
   bool supportsFormatCombination(std::int32_t position, const DynamicPluginTensorDesc* tensors,
                                  std::int32_t inputs, std::int32_t) noexcept override {
-    const PluginTensorDesc& tensor = tensors[position].desc;
-    if (tensor.format != nvinfer1::TensorFormat::kLINEAR) return false;
-    if (position == inputs) return tensor.type == to_tensorrt(operation_.type);
-    return tensor.type == nvinfer1::DataType::kHALF || tensor.type == nvinfer1::DataType::kINT32;
+    return accepts(operation_, tensors[position].desc, position == inputs);
   }
   std::int32_t getNbOutputs() const noexcept override { return 1; }
 

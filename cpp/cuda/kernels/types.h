@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace gptj::cuda {
@@ -12,6 +13,8 @@ namespace gptj::cuda {
 // What activations are stored in between kernels and in the KV cache. With kF8E4M3 a stored value x stands
 // for x * scale.
 enum class ElementType : std::uint8_t { kF16, kF8E4M3 };
+
+constexpr std::size_t element_bytes(ElementType type) { return type == ElementType::kF16 ? 2 : 1; }
 
 // Beams that the kernels have room for. Arrays indexed by beam always have this many entries, whatever the
 // width.
