@@ -1,4 +1,5 @@
-//! Folders that something is about to be written into: what could go wrong is told before long work, not after it.
+//! Folders that something is about to be written into: what could go wrong is told before long work, not after it; and
+//! files that are there whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,6 +11,15 @@ use crate::error::Failure;
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(folder)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Writes a file under the name `unfinished` beside it and gives it its own when all of it is on the disk, so that
+/// nobody ever reads half of it.
+pub fn write_and_rename(unfinished: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)
 }
 
 /// A folder, and what is to be written into it.

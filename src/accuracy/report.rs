@@ -1,12 +1,12 @@
 //! The texts that accuracy ends up in: `accuracy.txt`, which MLCommons' submission checker parses,
 //! and the line of the summary.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Scores;
 use super::error::AccuracyError;
 use super::thresholds::Verdict;
+use crate::disk::write_and_rename;
 
 /// Name of the file beside the accuracy log.
 pub const FILE_NAME: &str = "accuracy.txt";
@@ -53,13 +53,6 @@ pub fn write(folder: &Path, scores: &Scores) -> Result<PathBuf, AccuracyError> {
         return Err(AccuracyError::Write { path, source });
     }
     Ok(path)
-}
-
-fn write_and_rename(unfinished: &Path, path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::File::create(unfinished)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, path)
 }
 
 /// The verdict in one line: `[PASSED] ROUGE1: 43.058 (Threshold=42.944) | ...`.

@@ -1,11 +1,12 @@
 //! Files of results: complete or not there.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::disk::write_and_rename;
 use crate::error::Failure;
 
 /// Writes pretty JSON under another name and then gives it its own, so that nobody ever reads half of it.
@@ -50,13 +51,6 @@ fn cannot_write(path: &Path, error: io::Error) -> Failure {
     Failure::user(format!("cannot write `{}`", path.display()))
         .because(error)
         .hint("check the permissions and the free space of the folder, or choose another one with --log_dir")
-}
-
-fn write_and_rename(unfinished: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(unfinished)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(unfinished, path)
 }
 
 #[cfg(test)]

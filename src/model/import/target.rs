@@ -1,7 +1,7 @@
 //! The folder that an import fills: what else goes there, and what says that it is complete.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::space::look_below;
 use super::write::refused;
 use super::{Imported, Request};
+use crate::disk::write_and_rename;
 use crate::error::Failure;
 use crate::model::checkpoint::{INDEX_FILE, SINGLE_FILE, read_index};
 use crate::model::locate::same_file;
@@ -167,11 +168,5 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|error| refused("write", path, &error))
+    write_and_rename(&fresh, path, content).map_err(|error| refused("write", path, &error))
 }
