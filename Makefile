@@ -10,12 +10,12 @@ JOBS ?= $(shell nproc)
 export JOBS
 
 harness := target/release/run_harness
-cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.cc' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
+cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.c' 'tests/cpp/*.cc' 'tests/cpp/*.cu' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
 .PHONY: help tools run build generate_engines calibrate run_harness link_dirs doctor download_help \
-        import_model preprocess_data clean test test_rust test_cpp test_asan test_tsan test_cuda lint \
-        check_format format bench
+        import_model preprocess_data clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
+        test_cuda_sanitizer lint check_format format bench
 
 help: ## Show this list
 	@awk -F ':.* ## ' '/^[a-z_]+:.* ## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ test_tsan: tools ## The harness's C++ suites under ThreadSanitizer
 
 test_cuda: tools ## Compile everything for GPUs, and run its suites where there is one
 	@tests/cpp/run cuda
+
+test_gpu: tools ## The CUDA engine's suites and gptj-mini on this machine's GPU
+	@tests/cpp/run_on_gpu build suites mini
+
+test_cuda_sanitizer: tools ## Every CUDA kernel under compute-sanitizer, on this machine's GPU
+	@tests/cpp/run_on_gpu build memcheck racecheck synccheck
 
 lint: tools ## Clippy, warnings are errors
 	@$(CARGO) clippy --version >/dev/null 2>&1 || \

@@ -5,6 +5,9 @@
     reason = "helpers outside of #[test] stop a test as it would"
 )]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,17 +16,6 @@ use mlperf_gptj::dataset::{Dataset, TextTokenizer, prompt};
 use mlperf_gptj::model::{Checkpoint, ModelConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-
-#[derive(Deserialize)]
-struct Golden {
-    beam_length: String,
-    samples: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    tokens: Vec<i32>,
-}
 
 #[derive(Deserialize)]
 struct Prompts {
@@ -41,13 +33,6 @@ fn repository() -> PathBuf {
 
 fn read<T: DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn golden(path: &Path, beam_length: &str, count: usize) -> Vec<Vec<i32>> {
-    let golden: Golden = read(path);
-    assert_eq!(golden.beam_length, beam_length);
-    let answers = golden.samples.into_iter().take(count);
-    answers.map(|answer| answer.tokens).collect()
 }
 
 /// What one run is made of.
@@ -108,7 +93,7 @@ fn random_models_give_the_tokens_of_transformers() {
         let prompts: Prompts = read(&folder.join("prompts.json"));
         for (text, beam_length) in LENGTHS {
             let path = folder.join(format!("{text}.json"));
-            let expected = golden(&path, text, usize::MAX);
+            let expected = golden::read(&path, text);
             for scheduler in ["static", "inflight"] {
                 let answers = generate(&Setup {
                     model: &folder,
@@ -139,8 +124,8 @@ fn gptj_mini_gives_the_tokens_of_transformers() {
     let folder = repository().join("models/gptj-mini");
     let prompts = mini_prompts(&folder, 24);
     for (text, beam_length) in LENGTHS {
-        let name = format!("tests/fixtures/generation/gptj-mini-{text}.json");
-        let expected = golden(&repository().join(name), text, prompts.len());
+        let mut expected = golden::gptj_mini(&repository(), text);
+        expected.truncate(prompts.len());
         let answers = generate(&Setup {
             model: &folder,
             prompts: &prompts,
@@ -170,8 +155,7 @@ fn bf16_answers_do_not_depend_on_the_scheduler() {
         })
     });
     assert_eq!(one, other);
-    let path = "tests/fixtures/generation/gptj-mini-generated.json";
-    let expected = golden(&repository().join(path), "generated", prompts.len());
+    let expected = golden::gptj_mini(&repository(), "generated");
     let same = one.iter().zip(&expected).filter(|(a, b)| a == b).count();
     assert!(same >= prompts.len() / 2, "{same} of {}", prompts.len());
 }

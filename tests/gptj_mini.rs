@@ -6,6 +6,9 @@
     reason = "helpers outside of #[test] stop a test as it would"
 )]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,17 +19,6 @@ use mlperf_gptj::model::{Checkpoint, ModelConfig, check_tensors};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-struct Golden {
-    beam_length: String,
-    samples: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    tokens: Vec<i32>,
-}
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -40,13 +32,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn golden(beam_length: &str) -> Golden {
-    let name = format!("tests/fixtures/generation/gptj-mini-{beam_length}.json");
-    let golden: Golden = read(&repository().join(name));
-    assert_eq!(golden.beam_length, beam_length);
-    golden
-}
-
 #[test]
 fn the_golden_tokens_score_what_the_reference_says() {
     let config = ModelConfig::read(&folder()).unwrap();
@@ -55,10 +40,9 @@ fn the_golden_tokens_score_what_the_reference_says() {
     let references: Vec<String> = dataset.targets().map(str::to_owned).collect();
     let reference: Value = read(&folder().join("reference.json"));
     for beam_length in ["generated", "prompt_and_generated"] {
-        let predictions: Vec<String> = golden(beam_length)
-            .samples
+        let predictions: Vec<String> = golden::gptj_mini(&repository(), beam_length)
             .iter()
-            .map(|sample| tokenizer.decode(&sample.tokens).unwrap())
+            .map(|tokens| tokenizer.decode(tokens).unwrap())
             .collect();
         let scores = evaluate(EvaluationInput {
             predictions: &predictions,
@@ -74,8 +58,9 @@ fn the_golden_tokens_score_what_the_reference_says() {
 fn every_golden_answer_ends_by_itself() {
     let end = ModelConfig::read(&folder()).unwrap().eos_token;
     for beam_length in ["generated", "prompt_and_generated"] {
-        for (index, sample) in golden(beam_length).samples.iter().enumerate() {
-            let (last, answer) = sample.tokens.split_last().unwrap();
+        let golden = golden::gptj_mini(&repository(), beam_length);
+        for (index, tokens) in golden.iter().enumerate() {
+            let (last, answer) = tokens.split_last().unwrap();
             assert_eq!(*last, end, "{beam_length}, sample {index}");
             assert!(!answer.contains(&end), "{beam_length}, sample {index}");
             assert!((30..128).contains(&answer.len()));

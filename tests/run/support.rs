@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
@@ -47,6 +48,7 @@ impl World {
         command
             .current_dir(self.folder.path())
             .env("MLPERF_SCRATCH_PATH", self.path("scratch"))
+            .env("GPTJ_CONFIG_DIR", repository().join("configs"))
             .env("GPTJ_MINI_DIR", repository().join("models/gptj-mini"))
             .args(["--system_name=box", "--log_dir", LOGS])
             .args(args)
@@ -156,8 +158,13 @@ impl Ran {
     }
 }
 
+/// Where the tests were compiled; for tests that were taken to another machine, `GPTJ_TEST_REPOSITORY` names a copy.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| match std::env::var_os("GPTJ_TEST_REPOSITORY") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")),
+    })
 }
 
 /// A folder with what gptj-mini is made of, to be changed.

@@ -21,11 +21,14 @@
 namespace gptj::testing {
 namespace {
 
+bool is_small() {
 #ifdef GPTJ_SIMULATED_GPU
-constexpr bool kSimulated = true;
+  return true;
 #else
-constexpr bool kSimulated = false;
+  const char* small = std::getenv("GPTJ_TEST_SMALL");
+  return small != nullptr && std::string(small) == "1";
 #endif
+}
 
 std::string missing() {
   int count = 0;
@@ -56,7 +59,7 @@ std::vector<NetworkCase> cases() {
     for (const std::int32_t head_dim : {64, 128, 256}) {
       const std::string base = std::string(name) + "_heads_of_" + std::to_string(head_dim);
       cases.push_back({base, type, head_dim, 0});
-      if (kSimulated) continue;
+      if (is_small()) continue;
       cases.push_back({base + "_vocab_50401", type, head_dim, 50401});  // one more than GPT-J's
     }
   }
@@ -105,15 +108,15 @@ class CudaNetwork : public ::testing::TestWithParam<NetworkCase> {
     SceneShape shape;
     ModelConfig& model = shape.model;
     model.n_layer = layers;
-    // Double precision takes its time over a large vocabulary, and the simulation over everything.
+    // Double precision takes its time over a large vocabulary.
     const bool is_large = GetParam().vocab != 0;
     if (is_large) shape.requests = 3;
-    if (kSimulated) shape.longest_prompt = 50;
-    model.n_head = is_large || kSimulated ? 1 : draw(1, 512 / GetParam().head_dim);
+    if (is_small()) shape.longest_prompt = 50;
+    model.n_head = is_large || is_small() ? 1 : draw(1, 512 / GetParam().head_dim);
     model.n_embd = model.n_head * GetParam().head_dim;
-    model.n_inner = 16 * draw(4, kSimulated ? 24 : 64);
+    model.n_inner = 16 * draw(4, is_small() ? 24 : 64);
     model.rotary_dim = 2 * draw(1, GetParam().head_dim / 2);
-    model.vocab_size = GetParam().vocab != 0 ? GetParam().vocab : draw(20, kSimulated ? 300 : 1200);
+    model.vocab_size = GetParam().vocab != 0 ? GetParam().vocab : draw(20, is_small() ? 300 : 1200);
     shape.type = GetParam().type;
     shape.kv_block_size = 16 * draw(1, 4);
     shape.generation.beam_width = draw(0, 2) == 0 ? draw(1, 3) : 4;

@@ -98,7 +98,8 @@ TEST(CudaTrap, ABrokenContextEndsTheStepsOfEveryEngine) {
       ADD_FAILURE() << "nothing was thrown in " << where;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kInternal) << error.what();
-      for (const std::string& part : {where, std::string("cudaErrorLaunchFailure")}) {
+      for (const std::string& part :
+           {where, std::string(" (cudaError")}) {  // which one is the driver's affair
         EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
             << part << " is not in: " << error.what();
       }

@@ -1,6 +1,6 @@
-// How exact the CUDA engine is. Derived from the arithmetic: tolerances_test.cc computes, without a GPU, what
-// rounding in the places of the engine does to the logits of models as these suites use them, and fails when
-// a figure here is less than that, or several times more.
+// How exact the CUDA engine is. Derived from the arithmetic: cuda_tolerances_test.cc computes, without a GPU,
+// what rounding in the places of the engine does to the logits of models as these suites use them, and fails
+// when a figure here is less than that, or several times more.
 #pragma once
 
 #include "arithmetic.h"
