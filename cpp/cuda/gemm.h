@@ -43,7 +43,7 @@ struct GemmOperands {
   std::int64_t m = 0;
   const void* activations = nullptr;  // [m, k]
   const void* weights = nullptr;      // [n, k]
-  const void* bias = nullptr;         // [n], of the output's type, fp16 when that is E4M3
+  const void* bias = nullptr;         // [n], of the output's type, fp16 when that is E4M3; 16-byte aligned
   const void* source = nullptr;       // [m, n]: what an accumulating product is added to; null: out
   void* out = nullptr;                // [m, n]
   // On the GPU, for E4M3: what a stored element of activations or weights stands for; what the output is
