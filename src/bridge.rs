@@ -196,7 +196,6 @@ pub mod ffi {
         log_copy_detail_to_stdout: bool,
         log_copy_summary_to_stdout: bool,
         log_enable_trace: bool,
-        log_async_poll_interval_ms: u64,
         /// Seeds of the round, set in LoadGen's settings after `user_conf` was read: LoadGen takes seeds from its
         /// embedded mlperf.conf only and ignores them in user.conf. 0: leave what mlperf.conf says.
         qsl_rng_seed: u64,

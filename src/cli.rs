@@ -6,17 +6,22 @@ mod args;
 mod command;
 mod meter;
 mod normalise;
+mod original;
 mod output;
 mod owner;
+mod reference;
 mod refused;
 mod surroundings;
+mod translated;
 
 mod calibrate;
+mod completions;
 mod doctor;
 mod download_help;
 mod generate_engines;
 mod import_model;
 mod link_dirs;
+mod man;
 mod preprocess_data;
 mod probe_engine;
 mod run_harness;
@@ -28,8 +33,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 pub use args::ConfigArgs;
-pub use command::{Cli, Command, ShowConfigArgs};
+pub use command::{Cli, Command, ShowConfigArgs, public};
 pub use output::print;
+pub use reference::{options_of_the_original, reference};
 
 use crate::error::Failure;
 use crate::run::{child_main, provide_main};
@@ -45,7 +51,8 @@ pub enum Parsed {
 
 /// Reads a command line, the program's name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
-    let args = refused::strip(normalise::normalise(args))?;
+    let args = translated::translate(normalise::normalise(args))?;
+    let args = refused::strip(args)?;
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() => return Err(command::explain(&error)),
@@ -64,14 +71,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
     };
     match &cli.command {
         None => run_harness::run(&cli)?,
-        Some(Command::Doctor(args)) => return doctor::run(&cli, args),
+        Some(Command::Doctor(_)) => return doctor::run(&cli),
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
-        Some(Command::LinkDirs) => link_dirs::run()?,
-        Some(Command::DownloadHelp) => download_help::run()?,
-        Some(Command::ImportModel(args)) => import_model::run(args)?,
+        Some(Command::LinkDirs) => link_dirs::run(&cli)?,
+        Some(Command::DownloadHelp) => download_help::run(&cli)?,
+        Some(Command::ImportModel(args)) => import_model::run(&cli, args)?,
         Some(Command::PreprocessData(args)) => preprocess_data::run(&cli, args)?,
         Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
+        Some(Command::Completions(args)) => completions::run(args)?,
+        Some(Command::Man(args)) => man::run(args)?,
         Some(Command::ProbeEngine(args)) => probe_engine::run(args)?,
         Some(Command::ProvidePlan) => return provide_main(),
         Some(Command::RunTest) => return child_main(),

@@ -62,6 +62,10 @@ pub struct Storage {
     pub scratch_exists: bool,
     /// This process may write into it, or make it.
     pub scratch_writable: bool,
+    /// Where tokenised prompts are kept; it may not be there yet.
+    pub prompts: PathBuf,
+    /// This process may write there, or make it.
+    pub prompts_writable: bool,
     /// data, models and preprocessed_data.
     pub folders: Vec<ScratchFolder>,
     /// Files and folders that runs look for.

@@ -29,6 +29,6 @@ mod work;
 pub use calibrate::{CalibrationRequest, calibrate};
 pub use child::child_main;
 pub use folder::{LEAST_FREE_BYTES, TestFolder};
-pub use parent::{AUDIT_CONFIG, run_all};
+pub use parent::{AUDIT_CONFIG, Ran, run_all};
 pub use plans::{Plans, provide_main};
 pub use texts::{Texts, Tokenising};

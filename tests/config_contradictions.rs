@@ -29,6 +29,8 @@ fn failure(flags: &[(&str, &str)]) -> Failure {
         working_dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         log_dir: PathBuf::from("logs"),
         engine_dir: PathBuf::from("build/engines"),
+        data_dir: PathBuf::from("build/data"),
+        preprocessed_data_dir: PathBuf::from("build/preprocessed_data"),
         can_run: &|_, _| Ok(()),
         locate: &locate,
     };

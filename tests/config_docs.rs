@@ -1,17 +1,16 @@
-//! docs/configuration.md lists every key as the program knows it.
+//! docs/commands.md says what the program knows of its commands and options.
 
 use std::fs;
 use std::path::Path;
 
-use mlperf_gptj::config::reference;
+use mlperf_gptj::cli::reference;
 
 /// What follows this line is generated.
-const MARKER: &str =
-    "<!-- generated from the key table: UPDATE_DOCS=1 cargo test --test config_docs -->\n";
+const MARKER: &str = "<!-- generated: UPDATE_DOCS=1 cargo test --test config_docs -->\n";
 
 #[test]
-fn the_reference_is_that_of_the_key_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+fn the_reference_is_that_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
     let text = fs::read_to_string(&path).unwrap();
     let (written, generated) = text.split_once(MARKER).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -312,11 +312,11 @@ fn storage_that_a_run_cannot_write_to() {
         "the disk with /home/me/mlperf_gptj/build/logs/now is full: 3 MiB are free, a test may write 64 MiB"
     );
     let mut inventory = cpu_only();
-    inventory.storage.scratch_writable = false;
-    assert!(
-        only(inventory, Level::Warning)
-            .message
-            .contains("scratch space")
+    inventory.storage.prompts_writable = false;
+    assert_eq!(
+        only(inventory, Level::Warning).message,
+        "/home/me/mlperf_gptj/build/scratch/preprocessed_data cannot be written: tokenised prompts are not kept, and \
+         each run makes them anew"
     );
     let mut inventory = cpu_only();
     inventory.storage.folders[1].target = Some("/mnt/gone/models".into());

@@ -65,7 +65,6 @@ impl Test<'_> {
             log_copy_detail_to_stdout: false,
             log_copy_summary_to_stdout: false,
             log_enable_trace: false,
-            log_async_poll_interval_ms: 1000,
             qsl_rng_seed: 0,
             sample_index_rng_seed: 0,
             schedule_rng_seed: 0,

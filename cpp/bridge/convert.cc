@@ -169,7 +169,6 @@ gptj::TestOptions to_core(const RunSettings& settings) {
   options.log.copy_detail_to_stdout = settings.log_copy_detail_to_stdout;
   options.log.copy_summary_to_stdout = settings.log_copy_summary_to_stdout;
   options.log.enable_trace = settings.log_enable_trace;
-  options.log.async_poll_interval_ms = settings.log_async_poll_interval_ms;
   options.seeds.qsl = settings.qsl_rng_seed;
   options.seeds.sample_index = settings.sample_index_rng_seed;
   options.seeds.schedule = settings.schedule_rng_seed;

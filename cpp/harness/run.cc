@@ -115,7 +115,6 @@ mlperf::LogSettings log_settings(const LogOptions& options) {
   settings.log_output.copy_detail_to_stdout = options.copy_detail_to_stdout;
   settings.log_output.copy_summary_to_stdout = options.copy_summary_to_stdout;
   settings.log_mode = mlperf::LoggingMode::AsyncPoll;
-  settings.log_mode_async_poll_interval_ms = options.async_poll_interval_ms;
   settings.enable_trace = options.enable_trace;
   return settings;
 }

@@ -23,7 +23,6 @@ struct LogOptions {
   bool copy_detail_to_stdout = false;
   bool copy_summary_to_stdout = false;
   bool enable_trace = false;
-  std::uint64_t async_poll_interval_ms = 1000;
 };
 
 // Seeds of a round; 0 leaves what LoadGen's embedded mlperf.conf says.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueHint, value_parser};
 
 use crate::config::{Flag, Group, KEYS, Key, Kind};
 
@@ -72,6 +72,7 @@ fn flag(key: &'static Key) -> Arg {
     let arg = Arg::new(key.name)
         .long(key.name)
         .help(help(key))
+        .long_help(long_help(key))
         .help_heading(key.group.heading())
         .hide(key.hidden)
         .value_name(value_name(key));
@@ -81,6 +82,7 @@ fn flag(key: &'static Key) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
+        Kind::Path => arg.value_hint(ValueHint::AnyPath),
         // So that `--x -5` is refused for its value, not for an unknown option `-5`.
         _ => arg.allow_negative_numbers(true),
     }
@@ -92,11 +94,13 @@ fn layers() -> impl Iterator<Item = Arg> {
         .value_name("FILE")
         .action(ArgAction::Append)
         .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
         .help("File with further settings, instead of configs/user.toml; may be repeated");
     let folder = Arg::new("config_dir")
         .long("config_dir")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::DirPath)
         .help("Folder to read the layers from, instead of the repository's configs");
     [file, folder].into_iter()
 }
@@ -122,4 +126,18 @@ fn help(key: &Key) -> String {
         (_, "") | (_, "false") => key.doc.to_owned(),
         (_, default) => format!("{} [base: {default}]", key.doc),
     }
+}
+
+/// The same with everything that there is to say.
+fn long_help(key: &Key) -> String {
+    let unit = match key.unit {
+        "" => String::new(),
+        unit => format!("[unit: {unit}] "),
+    };
+    format!(
+        "{}\n\n{unit}[default: {}] [example: {}]",
+        key.doc,
+        key.default_text(),
+        key.example_flag()
+    )
 }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::args::ConfigArgs;
 use super::command::{CalibrateArgs, Cli};
-use super::output::print;
+use super::output::{print, print_json};
 use super::surroundings::resolve_model_here;
 use crate::config::{ResolvedConfig, Wanted, find_key};
 use crate::error::Failure;
@@ -53,7 +55,10 @@ pub fn run(cli: &Cli, args: &CalibrateArgs) -> Result<(), Failure> {
     if !config.report.quiet {
         eprintln!("{}", summary(&scales));
     }
-    print(&format!("{}\n", output.display()))
+    match cli.json {
+        true => print_json(&json!({ "file": output, "scales": scales })),
+        false => print(&format!("{}\n", output.display())),
+    }
 }
 
 /// The flags with what calibration fixes; what says otherwise is refused.
@@ -102,6 +107,7 @@ fn calibration_set(
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     let choice = places.choose_model(&Wanted {
         model_path: Some(config.paths.model.clone()),
+        data_dir: Some(config.paths.data.clone()),
         ..Wanted::default()
     })?;
     let found = args

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 use super::args::ConfigArgs;
 use crate::config::{nearest, suggest};
@@ -13,6 +14,13 @@ const AFTER_HELP: &str = "\
 Settings come, lowest first, from the configuration files, from configs/user.toml (or $GPTJ_CONFIG, or --config),
 from environment variables (GPTJ_MIN_DURATION for --min_duration) and from flags; names may be written with dashes.
 `run_harness show-config --explain` shows every setting and where it came from.
+
+Examples:
+  run_harness --benchmarks=gptj --scenarios=offline,server
+  run_harness --benchmarks=gptj --scenarios=offline --test_mode=AccuracyOnly
+  run_harness --scenarios=server --server_target_qps=29.5 --min_duration=120000
+  run_harness --scenarios=offline --fast --config=mine.toml --json
+
 Exit codes: 0 done, 1 your mistake, 2 a failure of the harness, 130 interrupted.";
 
 /// MLPerf Inference GPT-J. Without a command: runs the tests that are asked for.
@@ -23,6 +31,9 @@ pub struct Cli {
     /// Configuration given before the command, or without one.
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Print JSON on stdout, for programs
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
     /// The command.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -32,28 +43,85 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the settings of every test that would run, and where they come from
-    #[command(alias = "show_config")]
+    #[command(
+        alias = "show_config",
+        after_help = "\
+Examples:
+  run_harness show-config --explain --scenarios=server
+  run_harness show-config --json"
+    )]
     ShowConfig(ShowConfigArgs),
     /// Show what this machine has, what a run would use of it, and what would stop it
-    #[command(after_help = "Exit codes: 0 a run can go, 1 something would stop it.")]
-    Doctor(DoctorArgs),
+    #[command(after_help = "\
+Examples:
+  run_harness doctor
+  run_harness doctor --engine=cuda --json
+
+Exit codes: 0 a run can go, 1 something would stop it.")]
+    Doctor(ConfigArgs),
     /// Link data, models and preprocessed data of the scratch space ($MLPERF_SCRATCH_PATH) into build/
-    #[command(alias = "link_dirs")]
+    #[command(
+        alias = "link_dirs",
+        after_help = "\
+Examples:
+  MLPERF_SCRATCH_PATH=/mnt/scratch run_harness link-dirs"
+    )]
     LinkDirs,
     /// Say where model and data sets come from, which are here, and what to run next; downloads nothing
-    #[command(alias = "download_help")]
+    #[command(
+        alias = "download_help",
+        after_help = "\
+Examples:
+  run_harness download-help"
+    )]
     DownloadHelp,
     /// Write a downloaded checkpoint (PyTorch .bin or safetensors) as the safetensors that runs read
-    #[command(alias = "import_model")]
+    #[command(
+        alias = "import_model",
+        after_help = "\
+Examples:
+  run_harness import-model --from=/mnt/scratch/models/GPTJ-6B/download
+  run_harness import-model --from=my-gptj --to=my-gptj-safetensors --force"
+    )]
     ImportModel(ImportModelArgs),
     /// Tokenise the data set and write the npy files
-    #[command(alias = "preprocess_data")]
+    #[command(
+        alias = "preprocess_data",
+        after_help = "\
+Examples:
+  run_harness preprocess-data
+  run_harness preprocess-data --force --dataset_path=/data/cnn_eval.json"
+    )]
     PreprocessData(PreprocessDataArgs),
     /// Measure the ranges of the model's activations, which fp8 needs, and write them beside the model
+    #[command(after_help = "\
+Examples:
+  run_harness calibrate
+  run_harness calibrate --samples=64 --output=/tmp/scales.json --force
+  run_harness calibrate --calibration_set=/data/cnn_dailymail_calibration.json")]
     Calibrate(CalibrateArgs),
     /// Build the plans that an engine runs from
-    #[command(alias = "generate_engines")]
+    #[command(
+        alias = "generate_engines",
+        after_help = "\
+Examples:
+  run_harness generate-engines --engine=tensorrt --scenarios=offline,server
+  run_harness generate-engines --engine=tensorrt --force_build_engines"
+    )]
     GenerateEngines(ConfigArgs),
+    /// Print the script that completes this program's options in a shell
+    #[command(after_help = "\
+Examples:
+  run_harness completions bash > ~/.local/share/bash-completion/completions/run_harness
+  run_harness completions zsh > ~/.zfunc/_run_harness
+  run_harness completions fish > ~/.config/fish/completions/run_harness.fish")]
+    Completions(CompletionsArgs),
+    /// Print a manual page, in the form that man(1) reads
+    #[command(after_help = "\
+Examples:
+  run_harness man > run_harness.1
+  run_harness man show-config > run_harness-show-config.1")]
+    Man(ManArgs),
     /// Say whether an engine can run on this machine
     #[command(hide = true)]
     ProbeEngine(ProbeEngineArgs),
@@ -71,20 +139,6 @@ pub struct ShowConfigArgs {
     /// Say where each value came from and what it replaced
     #[arg(long)]
     pub explain: bool,
-    /// Print JSON, always with origins
-    #[arg(long)]
-    pub json: bool,
-    /// Configuration.
-    #[command(flatten)]
-    pub config: ConfigArgs,
-}
-
-/// What `doctor` shows.
-#[derive(Debug, clap::Args)]
-pub struct DoctorArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -94,10 +148,10 @@ pub struct DoctorArgs {
 #[derive(Debug, clap::Args)]
 pub struct ImportModelArgs {
     /// Folder of the downloaded checkpoint [default: GPT-J 6B's folder in the scratch space]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub from: Option<PathBuf>,
     /// Folder to write to, which may be the same [default: GPT-J 6B's folder in the scratch space]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub to: Option<PathBuf>,
     /// Replace weights that are there
     #[arg(long)]
@@ -118,14 +172,14 @@ pub struct PreprocessDataArgs {
 /// What `calibrate` does.
 #[derive(Debug, clap::Args)]
 pub struct CalibrateArgs {
-    /// Data to calibrate with, in the form of cnn_eval.json [the calibration set that belongs to the model]
-    #[arg(long = "calibration_set", value_name = "FILE")]
+    /// Data to calibrate with, in the form of cnn_eval.json [default: the calibration set that belongs to the model]
+    #[arg(long = "calibration_set", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub calibration_set: Option<PathBuf>,
-    /// Only the first samples of it [all]
+    /// Only the first samples of it, a number of them [default: all]
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub samples: Option<usize>,
-    /// File to write [fp8_scales.json beside the model]
-    #[arg(long, value_name = "FILE")]
+    /// File to write [default: fp8_scales.json beside the model]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Replace a file that is there
     #[arg(long)]
@@ -133,6 +187,21 @@ pub struct CalibrateArgs {
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// What `completions` prints.
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// What `man` prints.
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// The command whose page it is [default: the page of the program]
+    #[arg(value_name = "COMMAND")]
+    pub page: Option<String>,
 }
 
 fn one_or_more(text: &str) -> Result<usize, &'static str> {
@@ -164,13 +233,14 @@ impl Cli {
     fn behind(&self) -> Option<&ConfigArgs> {
         match self.command.as_ref()? {
             Command::ShowConfig(args) => Some(&args.config),
-            Command::Doctor(args) => Some(&args.config),
             Command::PreprocessData(args) => Some(&args.config),
             Command::Calibrate(args) => Some(&args.config),
-            Command::GenerateEngines(args) => Some(args),
+            Command::Doctor(args) | Command::GenerateEngines(args) => Some(args),
             Command::LinkDirs
             | Command::DownloadHelp
             | Command::ImportModel(_)
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::ProbeEngine(_)
             | Command::ProvidePlan
             | Command::RunTest => None,
@@ -179,13 +249,18 @@ impl Cli {
 
     /// Refuses flags that the command would not look at, and flags given on both sides of it.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.json
+            && matches!(
+                self.command,
+                Some(Command::Completions(_) | Command::Man(_))
+            )
+        {
+            return Err(means_nothing("json"));
+        }
         let Some(behind) = self.behind() else {
             // Without a command, the flags are those of a run.
             return match self.config.any().filter(|_| self.command.is_some()) {
-                Some(name) => Err(Failure::user(format!(
-                    "`--{name}` means nothing to this command"
-                ))
-                .hint("leave it out")),
+                Some(name) => Err(means_nothing(name)),
                 None => Ok(()),
             };
         };
@@ -198,6 +273,10 @@ impl Cli {
             _ => Ok(()),
         }
     }
+}
+
+fn means_nothing(name: &str) -> Failure {
+    Failure::user(format!("`--{name}` means nothing to this command")).hint("leave it out")
 }
 
 fn given_twice(name: &str) -> Failure {
@@ -222,6 +301,16 @@ pub fn explain(error: &clap::Error) -> Failure {
             .hint("`run_harness --help` lists all commands and options"),
         ErrorKind::InvalidSubcommand => unknown_command(&context(ContextKind::InvalidSubcommand)),
         ErrorKind::ArgumentConflict => given_twice(name),
+        ErrorKind::InvalidValue => {
+            let typed = context(ContextKind::InvalidValue);
+            let failure = Failure::user(format!("{argument} is `{typed}`"));
+            match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(names)) => {
+                    failure.hint(format!("expected one of {}", names.join(", ")))
+                }
+                _ => failure.hint("`run_harness --help` lists all commands and options"),
+            }
+        }
         _ => {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
@@ -232,41 +321,54 @@ pub fn explain(error: &clap::Error) -> Failure {
 }
 
 fn unknown_option(name: &str) -> Failure {
-    let others = [
-        "config",
-        "config_dir",
-        "explain",
-        "json",
-        "force",
-        "calibration_set",
-        "samples",
-        "output",
-        "from",
-        "to",
-        "help",
-        "version",
-    ];
+    let public = public();
+    let commands = public
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments);
+    let all = public.get_arguments().chain(commands);
+    let names: Vec<&str> = all.filter_map(clap::Arg::get_long).collect();
     let failure = Failure::user(format!("unknown option `--{name}`"));
-    match suggest(name).or_else(|| nearest(others, name)) {
+    match suggest(name).or_else(|| nearest(names, name)) {
         Some(near) => failure.hint(format!("did you mean `--{near}`?")),
         None => failure.hint("`run_harness --help` lists all options"),
     }
 }
 
-fn unknown_command(typed: &str) -> Failure {
-    let commands = [
-        "show_config",
-        "doctor",
-        "link_dirs",
-        "download_help",
-        "import_model",
-        "preprocess_data",
-        "generate_engines",
-        "calibrate",
-    ];
+/// Refuses a command that there is not.
+pub fn unknown_command(typed: &str) -> Failure {
+    let public = public();
+    let commands = public
+        .get_subcommands()
+        .map(|command| command.get_name().replace('-', "_"));
+    let commands: Vec<String> = commands.collect();
     let failure = Failure::user(format!("unknown command `{typed}`"));
-    match nearest(commands, typed) {
+    match nearest(commands.iter().map(String::as_str), typed) {
         Some(near) => failure.hint(format!("did you mean `{}`?", near.replace('_', "-"))),
         None => failure.hint("`run_harness --help` lists all commands; without one, tests are run"),
     }
+}
+
+/// The command line without what is hidden: what completions, manual pages and documents show.
+pub fn public() -> clap::Command {
+    let mut full = Cli::command();
+    full.build();
+    let without_args = |command: &clap::Command| {
+        let mut public = clap::Command::new(command.get_name().to_owned())
+            .about(command.get_about().cloned().unwrap_or_default())
+            .after_help(command.get_after_help().cloned().unwrap_or_default())
+            .disable_help_subcommand(true);
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            // clap adds them by itself.
+            if !matches!(arg.get_id().as_str(), "help" | "version") {
+                public = public.arg(arg.clone());
+            }
+        }
+        public
+    };
+    let commands = full
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    without_args(&full)
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommands(commands.map(without_args))
 }

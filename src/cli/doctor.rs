@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::command::{Cli, DoctorArgs};
-use super::output::print;
+use super::command::Cli;
+use super::output::{print, print_json};
 use super::surroundings::Here;
 use crate::doctor::{Around, Report, gather};
 use crate::error::Failure;
@@ -13,7 +13,7 @@ use crate::system::VISIBLE_VARIABLE;
 const WOULD_STOP: u8 = 1;
 
 /// Prints what is here and what it means for a run.
-pub fn run(cli: &Cli, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let here = Here::look()?;
     let report = Report::new(gather(Around {
         machine: here.machine.clone(),
@@ -22,10 +22,8 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> Result<ExitCode, Failure> {
         places: &here.places,
         resolution: here.resolve(cli.config()),
     }));
-    if args.json {
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| Failure::harness("cannot write the report").because(error))?;
-        print(&format!("{json}\n"))?;
+    if cli.json {
+        print_json(&report)?;
     } else {
         print(&report.text())?;
     }

@@ -6,9 +6,13 @@
 
 mod present;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use super::output::print;
+use serde_json::{Value, json};
+
+use super::command::Cli;
+use super::output::{print, print_json};
 use crate::error::Failure;
 use crate::model::locate::{SIX_B_CALIBRATION, SIX_B_DATASET, SIX_B_FOLDER};
 use crate::scratch::{Kind, Places, SCRATCH_VARIABLE};
@@ -19,15 +23,36 @@ const SOURCES_AS_OF: &str =
     "github.com/mlcommons/inference of August 2026 (b66003e1), language/gpt-j";
 
 /// Prints the help.
-pub fn run() -> Result<(), Failure> {
+pub fn run(cli: &Cli) -> Result<(), Failure> {
     let places = Places::of_this_process()
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     let program = std::env::args().next().unwrap_or_default();
-    print(&help(&places, &program))
+    let parts = parts(&places, &program);
+    if cli.json {
+        return print_json(&to_json(&places, &parts));
+    }
+    let mut text = scratch(&places);
+    text.extend(parts.iter().map(Part::text));
+    text.push_str(&format!("Sources as read in {SOURCES_AS_OF}.\n"));
+    print(&text)
 }
 
-/// The whole text; `program` is how this program was called.
-pub fn help(places: &Places, program: &str) -> String {
+/// The model or a data set.
+struct Part {
+    /// For programs.
+    name: &'static str,
+    title: &'static str,
+    /// How far it is, in a word and in a line.
+    state: (&'static str, String),
+    path: PathBuf,
+    /// What is known of its source.
+    facts: Vec<(&'static str, &'static str)>,
+    /// The exact commands that come next.
+    next: Vec<String>,
+}
+
+/// `program` is how this program was called.
+fn parts(places: &Places, program: &str) -> [Part; 3] {
     let checkpoint = places.folder(Kind::Models).join(SIX_B_FOLDER);
     let data = places.folder(Kind::Data);
     let dataset = data.join(SIX_B_DATASET);
@@ -41,53 +66,122 @@ pub fn help(places: &Places, program: &str) -> String {
         dataset: &dataset,
         calibration: &calibration,
     };
-    let mut text = scratch(places);
-    text.push_str(&section(
-        "Model: GPT-J 6B, fine-tuned on CNN/DailyMail for the benchmark",
-        &[
-            ("here", format!("{model_state}")),
-            ("where", checkpoint.display().to_string()),
-            ("from", "MLCommons' storage, by its downloader; README.md, \"Download GPT-J model\"".to_owned()),
-            ("size", "some 24.3 GB to download, in three PyTorch files; imported, 24.2 GB of safetensors more (24203563908 bytes of weights)".to_owned()),
-            ("checksum", "none published that is known here; the downloader compares MD5 sums that come with the files, \
-                          and import-model checks the CRCs in them. The MD5 sum of the zip archive that was offered in \
-                          2023 differed from download to download".to_owned()),
-            ("not this", "EleutherAI/gpt-j-6b of Hugging Face is the model before the fine-tuning (vocabulary 50400): it \
-                          runs, but results with it are not for submission".to_owned()),
-        ],
-        &commands.model(&model_state),
-    ));
-    text.push_str(&section(
-        "Data set: CNN/DailyMail 3.0.0, validation split, 13368 articles",
-        &[
-            ("here", format!("{dataset_state}")),
-            ("where", dataset.display().to_string()),
-            (
-                "from",
-                "cnn_dailymail of Hugging Face, by MLCommons' download_cnndm.py".to_owned(),
-            ),
-            ("size", "unknown".to_owned()),
-            (
-                "checksum",
-                "none published that is known here; the number of samples is checked".to_owned(),
-            ),
-        ],
-        &commands.dataset(&dataset_state),
-    ));
-    text.push_str(&section(
-        "Calibration set: 1000 articles of the train split, to quantise with",
-        &[
-            ("here", format!("{calibration_state}")),
-            ("where", calibration.display().to_string()),
-            ("from", "cnn_dailymail of Hugging Face, by MLCommons' prepare-calibration.py and calibration-list.txt".to_owned()),
-            ("size", "unknown; the list has 41000 bytes".to_owned()),
-            ("checksum", "of the set unknown; of the list, SHA-256 \
-                          4de1bc2bcf345ba8fc118788455dfaf2e09530fd9ed4daedf2b15661324ad9a7".to_owned()),
-        ],
-        &commands.calibration(&calibration_state),
-    ));
-    text.push_str(&format!("Sources as read in {SOURCES_AS_OF}.\n"));
-    text
+    let next = [
+        commands.model(&model_state),
+        commands.dataset(&dataset_state),
+        commands.calibration(&calibration_state),
+    ];
+    let [next_model, next_dataset, next_calibration] = next;
+    [
+        Part {
+            name: "model",
+            title: "Model: GPT-J 6B, fine-tuned on CNN/DailyMail for the benchmark",
+            state: (model_state.word(), model_state.to_string()),
+            path: checkpoint,
+            facts: vec![
+                (
+                    "from",
+                    "MLCommons' storage, by its downloader; README.md, \"Download GPT-J model\"",
+                ),
+                (
+                    "size",
+                    "some 24.3 GB to download, in three PyTorch files; imported, 24.2 GB of safetensors more \
+                          (24203563908 bytes of weights)",
+                ),
+                (
+                    "checksum",
+                    "none published that is known here; the downloader compares MD5 sums that come with the \
+                              files, and import-model checks the CRCs in them. The MD5 sum of the zip archive that was \
+                              offered in 2023 differed from download to download",
+                ),
+                (
+                    "not this",
+                    "EleutherAI/gpt-j-6b of Hugging Face is the model before the fine-tuning (vocabulary \
+                              50400): it runs, but results with it are not for submission",
+                ),
+            ],
+            next: next_model,
+        },
+        Part {
+            name: "dataset",
+            title: "Data set: CNN/DailyMail 3.0.0, validation split, 13368 articles",
+            state: (dataset_state.word(), dataset_state.to_string()),
+            path: dataset,
+            facts: vec![
+                (
+                    "from",
+                    "cnn_dailymail of Hugging Face, by MLCommons' download_cnndm.py",
+                ),
+                ("size", "unknown"),
+                (
+                    "checksum",
+                    "none published that is known here; the number of samples is checked",
+                ),
+            ],
+            next: next_dataset,
+        },
+        Part {
+            name: "calibration",
+            title: "Calibration set: 1000 articles of the train split, to quantise with",
+            state: (calibration_state.word(), calibration_state.to_string()),
+            path: calibration,
+            facts: vec![
+                (
+                    "from",
+                    "cnn_dailymail of Hugging Face, by MLCommons' prepare-calibration.py and calibration-list.txt",
+                ),
+                ("size", "unknown; the list has 41000 bytes"),
+                (
+                    "checksum",
+                    "of the set unknown; of the list, SHA-256 \
+                              4de1bc2bcf345ba8fc118788455dfaf2e09530fd9ed4daedf2b15661324ad9a7",
+                ),
+            ],
+            next: next_calibration,
+        },
+    ]
+}
+
+impl Part {
+    /// A heading, facts, and the commands to run next.
+    fn text(&self) -> String {
+        let path = self.path.display().to_string();
+        let mut text = format!("{}\n", self.title);
+        let first = [("here", self.state.1.as_str()), ("where", path.as_str())];
+        for (name, fact) in first.iter().chain(&self.facts) {
+            let mut name = *name;
+            for line in wrapped(fact) {
+                text.push_str(&format!("  {name:<9} {line}\n"));
+                name = "";
+            }
+        }
+        for (index, command) in self.next.iter().enumerate() {
+            let name = if index == 0 { "next" } else { "" };
+            text.push_str(&format!("  {name:<9} {command}\n"));
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn to_json(places: &Places, parts: &[Part]) -> Value {
+    let one = |part: &Part| {
+        let facts = part.facts.iter().copied();
+        json!({
+            "name": part.name,
+            "state": part.state.0,
+            "here": part.state.1,
+            "path": part.path,
+            "facts": facts.collect::<BTreeMap<_, _>>(),
+            "next": part.next,
+        })
+    };
+    json!({
+        "scratch": places.scratch,
+        "scratch_given": places.scratch_given,
+        "parts": parts.iter().map(one).collect::<Vec<_>>(),
+        "sources_as_of": SOURCES_AS_OF,
+    })
 }
 
 fn scratch(places: &Places) -> String {
@@ -103,24 +197,6 @@ fn scratch(places: &Places) -> String {
         "Scratch space: {} ({why}){there}\n\n",
         places.scratch.display()
     )
-}
-
-/// A heading, facts, and the commands to run next.
-fn section(title: &str, facts: &[(&str, String)], commands: &[String]) -> String {
-    let mut text = format!("{title}\n");
-    for (name, fact) in facts {
-        let mut name = *name;
-        for line in wrapped(fact) {
-            text.push_str(&format!("  {name:<9} {line}\n"));
-            name = "";
-        }
-    }
-    for (index, command) in commands.iter().enumerate() {
-        let name = if index == 0 { "next" } else { "" };
-        text.push_str(&format!("  {name:<9} {command}\n"));
-    }
-    text.push('\n');
-    text
 }
 
 /// A fact in lines of some hundred characters; a longer word has a line of its own.

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::command::Cli;
-use super::output::print;
+use super::output::{print, print_json};
 use super::surroundings::resolve_here;
 use crate::engines::Origin;
 use crate::error::Failure;
@@ -25,10 +27,19 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let start = Instant::now();
     let mut plans = Plans::new()?;
     let mut paths = String::new();
+    let mut documents = Vec::new();
     let mut without = BTreeSet::new();
     let mut made_any = false;
     for config in resolution.plans.iter().map(|plan| &plan.config) {
-        let Some(plan) = plans.provide(config)? else {
+        let provided = plans.provide(config)?;
+        documents.push(json!({
+            "benchmark": config.benchmark_full(),
+            "scenario": config.run.scenario,
+            "engine": config.engine.engine,
+            "plan": provided.as_ref().map(|plan| &plan.path),
+            "origin": provided.as_ref().map(|plan| plan.origin),
+        }));
+        let Some(plan) = provided else {
             without.insert(config.engine.engine);
             continue;
         };
@@ -50,5 +61,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
             start.elapsed().as_secs_f64()
         ));
     }
-    print(&paths)
+    match cli.json {
+        true => print_json(&documents),
+        false => print(&paths),
+    }
 }

@@ -4,20 +4,24 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::command::ImportModelArgs;
+use serde_json::json;
+
+use super::command::{Cli, ImportModelArgs};
 use super::meter::Meter;
-use super::output::print;
+use super::output::{print, print_json};
 use super::owner;
 use crate::dataset::TextTokenizer;
 use crate::disk::free_bytes;
 use crate::error::Failure;
-use crate::model::import::{COMMIT_EVERY, Event, Imported, Request, Surroundings, import, inspect};
+use crate::model::import::{
+    COMMIT_EVERY, Event, Imported, Request, Surroundings, Written, import, inspect,
+};
 use crate::model::locate::{SIX_B_FOLDER, is_six_b};
 use crate::model::{Checkpoint, ModelConfig, fingerprint};
 use crate::scratch::{Kind, Places};
 
 /// Imports a checkpoint and prints the weight files with their digests, as sha256sum does.
-pub fn run(args: &ImportModelArgs) -> Result<(), Failure> {
+pub fn run(cli: &Cli, args: &ImportModelArgs) -> Result<(), Failure> {
     let places = Places::of_this_process()
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     if args.to.is_none() {
@@ -58,12 +62,27 @@ pub fn run(args: &ImportModelArgs) -> Result<(), Failure> {
     };
     tell(&request, &imported, written.get(), start.elapsed());
     let checkpoint = Checkpoint::open(&request.to)?;
-    let digest = fingerprint::of_model(&request.to, &checkpoint, &|_| {})?;
+    let digest = {
+        let meter = Meter::bytes("reading back");
+        meter.total(imported.files.iter().map(|file| file.bytes).sum());
+        fingerprint::of_model(&request.to, &checkpoint, &|bytes| meter.done(bytes))?
+    };
     eprintln!("results will name it {digest}");
     if request.to != usual {
         eprintln!("runs use it with --model_path={}", request.to.display());
     }
-    let line = |file: &crate::model::import::Written| {
+    if cli.json {
+        return print_json(&json!({
+            "folder": request.to,
+            "fingerprint": digest,
+            "tensors": imported.tensors,
+            "left_out": imported.left_out,
+            "was_there": imported.already,
+            "bytes_written": written.get(),
+            "files": imported.files,
+        }));
+    }
+    let line = |file: &Written| {
         format!(
             "{}  {}\n",
             file.sha256,

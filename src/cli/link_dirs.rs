@@ -1,24 +1,35 @@
 //! `run_harness link-dirs`
 
-use std::fmt::Write;
+use serde_json::json;
 
-use super::output::print;
+use super::command::Cli;
+use super::output::{print, print_json};
 use super::owner;
 use crate::error::Failure;
-use crate::scratch::{Places, link_dirs};
+use crate::scratch::{LinkReport, LinkState, Linked, Places, link_dirs};
 
 /// Makes the folders of the scratch space, links them under build/, and prints the links.
-pub fn run() -> Result<(), Failure> {
+pub fn run(cli: &Cli) -> Result<(), Failure> {
     let places = Places::of_this_process()
         .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
     owner::tell(&places.scratch);
     let report = link_dirs(&places)?;
-    let mut text = String::new();
-    for link in report.links {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{link}");
+    if cli.json {
+        let one = |link: &Linked| {
+            json!({
+                "link": link.link,
+                "target": link.target,
+                "is_link": link.state != LinkState::LeftAlone,
+            })
+        };
+        print_json(&json!({
+            "scratch": report.scratch,
+            "links": report.links.iter().map(one).collect::<Vec<_>>(),
+            "read_only": report.read_only,
+        }))?;
+    } else {
+        print(&lines(&report))?;
     }
-    print(&text)?;
     for folder in report.read_only {
         eprintln!(
             "note: `{}` cannot be written to: what is in it can be used, nothing can be added",
@@ -26,4 +37,9 @@ pub fn run() -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+fn lines(report: &LinkReport) -> String {
+    let lines = report.links.iter().map(|link| format!("{link}\n"));
+    lines.collect()
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::error::Failure;
 
 /// Writes data to stdout. Somebody who stopped reading has what was wanted, so a broken pipe is success.
@@ -16,4 +18,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a JSON document to stdout.
+pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| Failure::harness("cannot write JSON").because(error))?;
+    print(&format!("{text}\n"))
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use super::command::{Cli, PreprocessDataArgs};
 use super::meter::Meter;
-use super::output::print;
+use super::output::{print, print_json};
 use super::owner;
 use super::surroundings::resolve_here;
 use crate::config::ResolvedConfig;
@@ -12,7 +14,6 @@ use crate::dataset::{Lengths, Source, TextTokenizer};
 use crate::error::Failure;
 use crate::model::ModelConfig;
 use crate::run::{Texts, Tokenising};
-use crate::scratch::{Kind, Places};
 
 /// Tokenises the data set of every test that would run, each once, and prints the folders of the files.
 pub fn run(cli: &Cli, args: &PreprocessDataArgs) -> Result<(), Failure> {
@@ -21,25 +22,44 @@ pub fn run(cli: &Cli, args: &PreprocessDataArgs) -> Result<(), Failure> {
         .notices
         .iter()
         .for_each(|notice| eprintln!("note: {notice}"));
-    let places = Places::of_this_process()
-        .map_err(|error| Failure::user("cannot find out where this program is").because(error))?;
-    if !resolution.plans.iter().all(|plan| plan.config.report.quiet) {
-        owner::tell(&places.folder(Kind::PreprocessedData));
+    let plan = resolution.plans.first();
+    if let Some(plan) = plan.filter(|plan| !plan.config.report.quiet) {
+        owner::tell(&plan.config.paths.preprocessed_data);
     }
     let mut done = BTreeSet::new();
+    let mut documents = Vec::new();
     for config in resolution.plans.iter().map(|plan| &plan.config) {
         let limits = (
             config.engine.max_prompt_tokens,
             config.generation.max_new_tokens,
         );
         if done.insert((config.paths.dataset.clone(), limits)) {
-            one(config, args.force)?;
+            let texts = one(config, args.force)?;
+            documents.push(to_json(&texts));
+            if !cli.json {
+                print(&format!("{}\n", texts.folder.display()))?;
+            }
         }
     }
-    Ok(())
+    match cli.json {
+        true => print_json(&documents),
+        false => Ok(()),
+    }
 }
 
-fn one(config: &ResolvedConfig, force: bool) -> Result<(), Failure> {
+fn to_json(texts: &Texts) -> Value {
+    let prepared = &texts.prepared;
+    json!({
+        "folder": texts.folder,
+        "prompts": prepared.len(),
+        "tokens": prepared.tokens.len(),
+        "longest": prepared.longest,
+        "truncated": prepared.truncated,
+        "was_there": matches!(prepared.source, Source::Cache(_)),
+    })
+}
+
+fn one(config: &ResolvedConfig, force: bool) -> Result<Texts, Failure> {
     let model = ModelConfig::read(&config.paths.model)?;
     let tokenizer = TextTokenizer::open(&config.paths.model, &model)?;
     let texts = {
@@ -70,5 +90,5 @@ fn one(config: &ResolvedConfig, force: bool) -> Result<(), Failure> {
         );
         eprint!("{}", Lengths::of(prepared));
     }
-    print(&format!("{}\n", texts.folder.display()))
+    Ok(texts)
 }

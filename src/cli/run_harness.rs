@@ -1,13 +1,19 @@
 //! `run_harness` without a command: runs the tests that are asked for.
 
+use std::path::PathBuf;
+
+use serde_json::json;
+
 use super::command::Cli;
-use super::output::print;
+use super::output::{print, print_json};
 use super::owner;
 use super::surroundings::resolve_here;
+use crate::config::Resolution;
 use crate::error::Failure;
-use crate::run::run_all;
+use crate::report::{TestResult, summary};
+use crate::run::{Ran, run_all};
 
-/// Resolves what is asked for, runs every test of it and prints the summary.
+/// Resolves what is asked for, runs every test of it and prints what came of them.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let resolution = resolve_here(cli.config())?;
     let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
@@ -17,7 +23,41 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     if let Some(plan) = resolution.plans.first().filter(|_| !quiet) {
         owner::tell(&plan.config.paths.log_dir);
     }
-    let (summary, failure) = run_all(&resolution);
-    print(&summary)?;
-    failure.map_or(Ok(()), Err)
+    if cli.json {
+        check_stdout(&resolution)?;
+    }
+    let ran = run_all(&resolution)?;
+    match cli.json {
+        true => print_json(&to_json(&ran))?,
+        false => print(&summary(&ran.results, &ran.not_run))?,
+    }
+    ran.failure.map_or(Ok(()), Err)
+}
+
+/// A JSON document has stdout for itself.
+fn check_stdout(resolution: &Resolution) -> Result<(), Failure> {
+    let logs = resolution.plans.iter().map(|plan| &plan.config.loadgen.log);
+    let said = |name: &str| {
+        Failure::user(format!("`--json` contradicts `{name}`"))
+            .because("stdout would be more than the JSON document")
+            .hint("leave one of them out; LoadGen's logs are in the folder of the test")
+    };
+    for log in logs {
+        if log.copy_detail_to_stdout {
+            return Err(said("--log_copy_detail_to_stdout"));
+        }
+        if log.copy_summary_to_stdout {
+            return Err(said("--disable_log_copy_summary_to_stdout=false"));
+        }
+    }
+    Ok(())
+}
+
+fn to_json(ran: &Ran) -> serde_json::Value {
+    let one =
+        |(folder, result): &(PathBuf, TestResult)| json!({ "folder": folder, "result": result });
+    json!({
+        "tests": ran.results.iter().map(one).collect::<Vec<_>>(),
+        "not_run": ran.not_run,
+    })
 }

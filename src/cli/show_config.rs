@@ -1,7 +1,7 @@
 //! `run_harness show-config`
 
 use super::command::{Cli, ShowConfigArgs};
-use super::output::print;
+use super::output::{print, print_json};
 use super::surroundings::resolve_here;
 use crate::config::{explain, to_json};
 use crate::error::Failure;
@@ -13,8 +13,8 @@ pub fn run(cli: &Cli, args: &ShowConfigArgs) -> Result<(), Failure> {
         .notices
         .iter()
         .for_each(|notice| eprintln!("note: {notice}"));
-    if args.json {
-        return print(&format!("{:#}\n", to_json(&resolution.plans)));
+    if cli.json {
+        return print_json(&to_json(&resolution.plans));
     }
     print(&explain(&resolution.plans, args.explain)?)
 }

@@ -13,7 +13,7 @@ use super::probe_engine;
 use crate::config::{Assets, Request, Resolution, Surroundings, Wanted, resolve};
 use crate::error::Failure;
 use crate::model::{ModelChoice, ModelPlaces};
-use crate::scratch::Places;
+use crate::scratch::Kind;
 use crate::system::{self, Machine};
 
 /// This machine, this program, and where it was started.
@@ -36,10 +36,7 @@ impl Here {
             .map_err(|error| Failure::user("cannot read the working folder").because(error))?;
         let lost = |error| Failure::user("cannot find out where this program is").because(error);
         let places = ModelPlaces::of_this_process().map_err(lost)?;
-        let engine_dir = Places::of_this_process()
-            .map_err(lost)?
-            .root
-            .join("build/engines");
+        let engine_dir = places.places.root.join("build/engines");
         let text = |variable: OsString| variable.into_string().ok();
         let env = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
         Ok(Self {
@@ -82,6 +79,8 @@ impl Here {
             working_dir: self.working_dir.clone(),
             log_dir: log_dir(),
             engine_dir: self.engine_dir.clone(),
+            data_dir: self.places.places.folder(Kind::Data),
+            preprocessed_data_dir: self.places.places.folder(Kind::PreprocessedData),
             can_run: &|engine, folders| {
                 let asked = (engine.to_owned(), folders.to_owned());
                 let found = || probe_engine::can_run(engine, folders);

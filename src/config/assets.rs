@@ -9,6 +9,8 @@ pub struct Wanted {
     pub model_path: Option<PathBuf>,
     /// A file in the form of cnn_eval.json.
     pub dataset_path: Option<PathBuf>,
+    /// Folder of data sets, in place of the scratch space's.
+    pub data_dir: Option<PathBuf>,
     /// A workload by name.
     pub workload: Option<String>,
 }

@@ -39,6 +39,8 @@ pub fn build(settings: &Settings, target: &Target<'_>) -> Result<ResolvedConfig,
         paths: PathsConfig {
             model: PathBuf::from(settings.text("model_path")?),
             dataset: PathBuf::from(settings.text("dataset_path")?),
+            data: PathBuf::from(settings.text("data_dir")?),
+            preprocessed_data: PathBuf::from(settings.text("preprocessed_data_dir")?),
             engine_dir: PathBuf::from(settings.text("engine_dir")?),
             log_dir: PathBuf::from(settings.text("log_dir")?),
         },
@@ -101,7 +103,6 @@ fn loadgen(settings: &Settings) -> Result<LoadgenConfig, Failure> {
             copy_detail_to_stdout: settings.flag("log_copy_detail_to_stdout")?,
             copy_summary_to_stdout: !settings.flag("disable_log_copy_summary_to_stdout")?,
             enable_trace: settings.flag("log_enable_trace")?,
-            async_poll_interval_ms: settings.integer("log_mode_async_poll_interval_ms")?,
         },
     })
 }

@@ -27,7 +27,7 @@ pub fn contradictions(settings: &Settings, target: &Target<'_>) -> Result<(), Fa
             settings.get("workload")?.origin
         ))
         .because(&target.assets.reason)
-        .hint("give its folder with --model_path, or leave out --workload to run gptj-mini"));
+        .hint("`run_harness download-help` says where it comes from; give its folder with --model_path, or leave out --workload to run gptj-mini"));
     }
     Ok(())
 }
@@ -39,7 +39,12 @@ fn synthetic(settings: &Settings, target: &Target<'_>) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    for name in ["model_path", "dataset_path"] {
+    for name in [
+        "model_path",
+        "dataset_path",
+        "data_dir",
+        "preprocessed_data_dir",
+    ] {
         if settings.is_typed(name) {
             return Err(clash(settings, name, "synthetic")?
                 .because("a synthetic run reads neither a model nor a data set")

@@ -172,6 +172,12 @@ fn run(
     fill("workload", text(target.workload), &assets.reason)?;
     fill("model_path", path(&assets.model_path), &assets.reason)?;
     fill("dataset_path", path(&assets.dataset_path), &assets.reason)?;
+    for (name, folder) in [
+        ("data_dir", &around.data_dir),
+        ("preprocessed_data_dir", &around.preprocessed_data_dir),
+    ] {
+        fill(name, path(folder), "the scratch space")?;
+    }
     fill(
         "engine_dir",
         path(&around.engine_dir),

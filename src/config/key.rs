@@ -140,6 +140,8 @@ pub struct Key {
     pub default: &'static str,
     /// What `auto` means; keys without this do not take `auto`.
     pub auto: Option<&'static str>,
+    /// A value, as it would be typed; empty for what is hidden.
+    pub example: &'static str,
     /// One sentence.
     pub doc: &'static str,
     /// Prefix of scenarios that it matters to: `offline`, `server`, `single_stream`, or empty for all.
@@ -152,6 +154,23 @@ impl Key {
     /// The environment variable that sets it.
     pub fn env(&self) -> String {
         format!("GPTJ_{}", self.name.to_uppercase())
+    }
+
+    /// What holds when no layer says anything else, for people.
+    pub fn default_text(&self) -> String {
+        match (self.default, self.auto) {
+            ("auto", Some(meaning)) => format!("auto: {meaning}"),
+            ("", _) => "empty".to_owned(),
+            (default, _) => default.to_owned(),
+        }
+    }
+
+    /// A flag as somebody might type it.
+    pub fn example_flag(&self) -> String {
+        match (self.kind, self.example) {
+            (Kind::Bool, "true") => format!("--{}", self.name),
+            (_, example) => format!("--{}={example}", self.name),
+        }
     }
 
     /// Reads a value typed as a flag or in the environment. The error says what would have been right.
@@ -176,6 +195,7 @@ impl Key {
                 _ => Err(wrong()),
             },
             Kind::Choice(names) => choose(names, text)
+                .or_else(|| choose(names, other_spelling(text)?))
                 .map(|name| Value::Text(name.to_owned()))
                 .ok_or_else(wrong),
             Kind::Name if !text.chars().all(is_name_char) || text.starts_with('.') => Err(wrong()),
@@ -205,9 +225,7 @@ impl Key {
                 format!("a number greater than {above} and at most {max}{unit}")
             }
             Kind::Choice(names) => {
-                // For tests; nobody who mistypes an engine means this one.
-                let offered = names.iter().copied().filter(|name| *name != "fake");
-                format!("one of {}", offered.collect::<Vec<_>>().join(", "))
+                format!("one of {}", offered(names).collect::<Vec<_>>().join(", "))
             }
             Kind::List => "a comma-separated list".to_owned(),
             Kind::Name => "letters, digits, `.`, `_` and `-`, not beginning with `.`".to_owned(),
@@ -225,12 +243,31 @@ impl Key {
 /// Bound of integers that have no bound of their own: what both TOML and LoadGen read without loss.
 pub const LARGEST: u64 = i64::MAX as u64;
 
+/// Names without those that only tests use: nobody who mistypes an engine means this one.
+pub fn offered(names: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    names.iter().copied().filter(|name| *name != "fake")
+}
+
 /// Finds the name that `text` spells; case, `-` and `_` do not matter.
 pub fn choose<'a>(names: &[&'a str], text: &str) -> Option<&'a str> {
     names
         .iter()
         .find(|name| squash(name) == squash(text))
         .copied()
+}
+
+/// What others call a name of ours: the v3.1 harness and PyTorch.
+fn other_spelling(text: &str) -> Option<&'static str> {
+    const OTHERS: &[(&str, &str)] = &[
+        ("fp32", "f32"),
+        ("float32", "f32"),
+        ("float16", "fp16"),
+        ("bfloat16", "bf16"),
+    ];
+    let (_, ours) = OTHERS
+        .iter()
+        .find(|(other, _)| squash(other) == squash(text))?;
+    Some(ours)
 }
 
 fn squash(text: &str) -> String {

@@ -42,6 +42,10 @@ pub struct Surroundings<'a> {
     pub log_dir: PathBuf,
     /// Folder for plans of engines when none is given: `build/engines`.
     pub engine_dir: PathBuf,
+    /// Folder of data sets when none is given.
+    pub data_dir: PathBuf,
+    /// Folder of tokenised prompts when none is given.
+    pub preprocessed_data_dir: PathBuf,
     /// Finds out whether an engine can run here.
     pub can_run: &'a CanRun<'a>,
     /// Finds the model and the data set.
@@ -125,6 +129,9 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
     };
     resolution.notices.extend(assets.notice.clone());
     resolution.notices.extend(devices.notices.iter().cloned());
+    resolution
+        .notices
+        .extend(unused_data_dir(&chosen, &assets)?);
     for benchmark in &selection.benchmarks {
         for target in &selection.targets {
             for scenario in &selection.scenarios {
@@ -269,8 +276,23 @@ fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
     Ok(Wanted {
         model_path: given("model_path")?.map(PathBuf::from),
         dataset_path: given("dataset_path")?.map(PathBuf::from),
+        data_dir: given("data_dir")?.map(PathBuf::from),
         workload: given("workload")?,
     })
+}
+
+/// Says that a folder of data sets was named and the data set is elsewhere.
+fn unused_data_dir(settings: &Settings, assets: &Assets) -> Result<Option<String>, Failure> {
+    let setting = settings.get("data_dir")?;
+    let folder = settings.text("data_dir")?;
+    if setting.value.is_auto() || assets.dataset_path.starts_with(folder) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "data_dir = {folder} ({}) has no effect: the data set is `{}`",
+        setting.origin,
+        assets.dataset_path.display()
+    )))
 }
 
 /// The first and the last round with GPT-J, as (major, minor).

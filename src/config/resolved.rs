@@ -143,8 +143,6 @@ pub struct LogConfig {
     pub copy_summary_to_stdout: bool,
     /// Write mlperf_log_trace.json.
     pub enable_trace: bool,
-    /// How often LoadGen's log thread wakes, in milliseconds.
-    pub async_poll_interval_ms: u64,
 }
 
 /// What computes.
@@ -247,6 +245,12 @@ pub struct PathsConfig {
     pub model: PathBuf,
     /// Data set in the form of cnn_eval.json.
     pub dataset: PathBuf,
+    /// Data sets; the calibration set of GPT-J 6B among them.
+    #[serde(default)]
+    pub data: PathBuf,
+    /// Tokenised prompts.
+    #[serde(default)]
+    pub preprocessed_data: PathBuf,
     /// Plans of engines; see `crate::engines`.
     pub engine_dir: PathBuf,
     /// Logs of this invocation; see [`ResolvedConfig::test_dir`].

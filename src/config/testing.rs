@@ -46,6 +46,8 @@ impl Setup {
             working_dir: PathBuf::from("/"),
             log_dir: PathBuf::from("logs"),
             engine_dir: PathBuf::from("engines"),
+            data_dir: PathBuf::from("data"),
+            preprocessed_data_dir: PathBuf::from("preprocessed_data"),
             can_run: &|_, _| Ok(()),
             locate: &locate,
         };

@@ -34,7 +34,6 @@ impl From<&ResolvedConfig> for ffi::RunSettings {
             log_copy_detail_to_stdout: loadgen.log.copy_detail_to_stdout,
             log_copy_summary_to_stdout: loadgen.log.copy_summary_to_stdout,
             log_enable_trace: loadgen.log.enable_trace,
-            log_async_poll_interval_ms: loadgen.log.async_poll_interval_ms,
             performance_sample_count: loadgen.performance_sample_count,
             qsl_rng_seed: loadgen.qsl_rng_seed,
             sample_index_rng_seed: loadgen.sample_index_rng_seed,

@@ -90,14 +90,16 @@ fn storage(storage: &Storage, findings: &mut Vec<Finding>) {
             ));
         }
     }
-    if !storage.scratch_writable {
+    if !storage.prompts_writable {
         findings.push(Finding::new(
             Level::Warning,
             format!(
-                "the scratch space {} cannot be written: tokenised prompts are not kept, and each run makes them anew",
-                storage.scratch.display()
+                "{} cannot be written: tokenised prompts are not kept, and each run makes them anew",
+                storage.prompts.display()
             ),
-            format!("set {SCRATCH_VARIABLE} to a folder that you may write to"),
+            format!(
+                "set {SCRATCH_VARIABLE} to a folder that you may write to, or name one with --preprocessed_data_dir"
+            ),
         ));
     }
     for disk in storage.disks.iter().filter(|disk| disk.purpose == "logs") {

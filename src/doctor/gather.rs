@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::{Disk, Inventory, Item, RunPlan, ScratchFolder, Storage};
-use crate::config::{EngineKind, Plan, Resolution, ResolvedConfig};
+use crate::config::{EngineKind, PathsConfig, Plan, Resolution, ResolvedConfig};
 use crate::dataset::TextTokenizer;
 use crate::disk::free_bytes;
 use crate::error::Failure;
@@ -39,13 +39,10 @@ pub struct Around<'a> {
 /// Looks at everything.
 pub fn gather(around: Around<'_>) -> Inventory {
     let devices = Devices::of(&around.machine, around.visible.as_deref());
-    let (run, log_dir, refusal) = match &around.resolution {
+    let (run, paths, refusal) = match &around.resolution {
         Ok(resolution) => (
             plan(resolution, &devices),
-            resolution
-                .plans
-                .first()
-                .map(|plan| plan.config.paths.log_dir.clone()),
+            resolution.plans.first().map(|plan| &plan.config.paths),
             None,
         ),
         Err(failure) => (None, None, Some(failure.clone())),
@@ -65,7 +62,7 @@ pub fn gather(around: Around<'_>) -> Inventory {
         engines,
         libraries,
         cuda: cuda_driver(),
-        storage: storage(around.places, log_dir),
+        storage: storage(around.places, paths),
         run,
         refusal,
         machine: around.machine,
@@ -183,7 +180,7 @@ fn model(config: &ResolvedConfig) -> (Option<u64>, Vec<Failure>) {
     (Some(weights_bytes(&model, bytes)), failures)
 }
 
-fn storage(places: &ModelPlaces, log_dir: Option<PathBuf>) -> Storage {
+fn storage(places: &ModelPlaces, paths: Option<&PathsConfig>) -> Storage {
     let scratch = &places.places;
     let folder = |kind: Kind| {
         let link = scratch.link(kind);
@@ -202,14 +199,24 @@ fn storage(places: &ModelPlaces, log_dir: Option<PathBuf>) -> Storage {
         path,
         remedy: remedy.to_owned(),
     };
-    let log_dir = log_dir.map(|folder| disk("logs", &folder));
+    let log_dir = paths.map(|paths| disk("logs", &paths.log_dir));
     let kept = disk("scratch", &scratch.scratch);
+    let data = match paths {
+        Some(paths) => paths.data.clone(),
+        None => scratch.folder(Kind::Data),
+    };
+    let prompts = match paths {
+        Some(paths) => paths.preprocessed_data.clone(),
+        None => scratch.folder(Kind::PreprocessedData),
+    };
     Storage {
         root: scratch.root.clone(),
         scratch: scratch.scratch.clone(),
         scratch_given: scratch.scratch_given,
         scratch_exists: scratch.scratch.is_dir(),
         scratch_writable: kept.writable,
+        prompts_writable: disk("prompts", &prompts).writable,
+        prompts,
         folders: Kind::ALL.into_iter().map(folder).collect(),
         items: vec![
             item(
@@ -218,12 +225,12 @@ fn storage(places: &ModelPlaces, log_dir: Option<PathBuf>) -> Storage {
                     .folder(Kind::Models)
                     .join(SIX_B_FOLDER)
                     .join("config.json"),
-                "put its Hugging Face folder there, or name it with --model_path",
+                "`run_harness download-help` says where it comes from; or name its folder with --model_path",
             ),
             item(
                 "its data set",
-                scratch.folder(Kind::Data).join(SIX_B_DATASET),
-                "make it with download_cnndm.py of MLCommons' inference repository, or name a file with --dataset_path",
+                data.join(SIX_B_DATASET),
+                "`run_harness download-help` says how to make it; or name a file with --dataset_path",
             ),
             item(
                 "gptj-mini",

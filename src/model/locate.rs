@@ -99,8 +99,9 @@ impl ModelPlaces {
         self.places.folder(Kind::Models).join(SIX_B_FOLDER)
     }
 
-    fn six_b_dataset(&self) -> PathBuf {
-        self.places.folder(Kind::Data).join(SIX_B_DATASET)
+    fn data(&self, wanted: &Wanted) -> PathBuf {
+        let given = wanted.data_dir.clone();
+        given.unwrap_or_else(|| self.places.folder(Kind::Data))
     }
 
     /// The folder of the small model, whether or not it is there.
@@ -114,7 +115,7 @@ impl ModelPlaces {
     /// Chooses the model; its own data set need not be there. Nothing is read but config.json.
     pub fn choose_model(&self, wanted: &Wanted) -> Result<ModelChoice, Failure> {
         match (&wanted.model_path, wanted.workload.as_deref()) {
-            (Some(folder), _) => self.given(folder),
+            (Some(folder), _) => self.given(folder, wanted),
             (None, Some("gptj-mini")) => self.mini_choice("workload = gptj-mini", None),
             (None, _) => self.found(wanted),
         }
@@ -153,8 +154,8 @@ impl ModelPlaces {
         if !choice.dataset.is_file() {
             return Err(no_dataset(&choice.dataset).hint(match choice.kind {
                 ModelKind::SixB => {
-                    "make it with download_cnndm.py of MLCommons' inference repository, or give \
-                     another file with --dataset_path"
+                    "`run_harness download-help` says how to make it; or give another file with \
+                     --dataset_path, or another folder with --data_dir"
                 }
                 ModelKind::Mini => "restore the file from the repository",
                 ModelKind::Custom => "give a file in the form of cnn_eval.json with --dataset_path",
@@ -164,7 +165,7 @@ impl ModelPlaces {
     }
 
     /// A folder that was asked for.
-    fn given(&self, folder: &Path) -> Result<ModelChoice, Failure> {
+    fn given(&self, folder: &Path, wanted: &Wanted) -> Result<ModelChoice, Failure> {
         if !folder.is_dir() {
             return Err(
                 Failure::user(format!("no model folder at `{}`", folder.display()))
@@ -178,7 +179,8 @@ impl ModelPlaces {
             return self.mini_choice(&reason, None);
         }
         if is_six_b(&config) {
-            return Ok(self.six_b_choice(folder.to_owned(), &config, reason));
+            let data = self.data(wanted);
+            return Ok(six_b_choice(folder.to_owned(), &data, &config, reason));
         }
         Ok(ModelChoice {
             kind: ModelKind::Custom,
@@ -202,7 +204,7 @@ impl ModelPlaces {
             let config = ModelConfig::read(&folder)?;
             if is_six_b(&config) {
                 let reason = format!("GPT-J 6B found in {}", folder.display());
-                return Ok(self.six_b_choice(folder, &config, reason));
+                return Ok(six_b_choice(folder, &self.data(wanted), &config, reason));
             }
             format!("the model in {} is not GPT-J 6B", folder.display())
         } else if folder.is_dir() {
@@ -211,34 +213,12 @@ impl ModelPlaces {
             format!("no GPT-J 6B checkpoint in {}", folder.display())
         };
         // Whoever asks for the official workload gets an error from the configuration, which says so better.
-        let notice =
-            format!("{why_not}: this run uses gptj-mini, its results are not for submission");
+        let notice = format!(
+            "{why_not}: this run uses gptj-mini, its results are not for submission; `run_harness download-help` says where \
+             the 6B model comes from"
+        );
         let notice = (wanted.workload.as_deref() != Some("cnn_dailymail")).then_some(notice);
         self.mini_choice(&why_not, notice)
-    }
-
-    fn six_b_choice(&self, dir: PathBuf, config: &ModelConfig, reason: String) -> ModelChoice {
-        let base = config.vocab_size != SIX_B_VOCABULARY;
-        let not_for_submission = base.then(|| {
-            format!(
-                "the checkpoint has a vocabulary of {}: it is GPT-J 6B before the fine-tuning that \
-                 MLPerf prescribes ({SIX_B_VOCABULARY})",
-                config.vocab_size
-            )
-        });
-        let calibration = self.places.folder(Kind::Data).join(SIX_B_CALIBRATION);
-        ModelChoice {
-            kind: ModelKind::SixB,
-            dataset: self.six_b_dataset(),
-            calibration: existing(calibration),
-            fp8_scales: existing(dir.join(FILE_NAME)),
-            reference: None,
-            workload: "cnn_dailymail",
-            notice: not_for_submission.clone(),
-            not_for_submission,
-            reason,
-            dir,
-        }
     }
 
     fn mini_choice(&self, reason: &str, notice: Option<String>) -> Result<ModelChoice, Failure> {
@@ -270,6 +250,29 @@ impl ModelPlaces {
             notice,
             dir,
         })
+    }
+}
+
+fn six_b_choice(dir: PathBuf, data: &Path, config: &ModelConfig, reason: String) -> ModelChoice {
+    let base = config.vocab_size != SIX_B_VOCABULARY;
+    let not_for_submission = base.then(|| {
+        format!(
+            "the checkpoint has a vocabulary of {}: it is GPT-J 6B before the fine-tuning that \
+             MLPerf prescribes ({SIX_B_VOCABULARY})",
+            config.vocab_size
+        )
+    });
+    ModelChoice {
+        kind: ModelKind::SixB,
+        dataset: data.join(SIX_B_DATASET),
+        calibration: existing(data.join(SIX_B_CALIBRATION)),
+        fp8_scales: existing(dir.join(FILE_NAME)),
+        reference: None,
+        workload: "cnn_dailymail",
+        notice: not_for_submission.clone(),
+        not_for_submission,
+        reason,
+        dir,
     }
 }
 

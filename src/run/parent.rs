@@ -9,21 +9,32 @@ use super::protocol::{TestReport, TestSpec};
 use super::signals::StopRequests;
 use crate::config::{Plan, Resolution, ResolvedConfig, Scenario};
 use crate::error::{Failure, FailureKind};
-use crate::report::{Status, TestResult, summary};
+use crate::report::{Status, TestResult};
 
 /// LoadGen obeys this file in the working folder without being asked.
 pub const AUDIT_CONFIG: &str = "audit.config";
 
-/// Runs all tests of a resolution. The text is the summary, for stdout; the failure, if any, is what the command ends
-/// with: the first test that failed, an interruption, or INVALID results where only valid ones will do.
-pub fn run_all(resolution: &Resolution) -> (String, Option<Failure>) {
-    match Tests::new(resolution) {
-        Ok(mut tests) => {
-            let failure = tests.run().err();
-            (tests.summary(), failure)
-        }
-        Err(failure) => (String::new(), Some(failure)),
-    }
+/// What came of all tests.
+pub struct Ran {
+    /// Folder and result of each test that was started.
+    pub results: Vec<(PathBuf, TestResult)>,
+    /// Names of the others.
+    pub not_run: Vec<String>,
+    /// What the command ends with: the first test that failed, an interruption, or INVALID results where only valid
+    /// ones will do.
+    pub failure: Option<Failure>,
+}
+
+/// Runs all tests of a resolution. Failing before the first one has no results to tell of.
+pub fn run_all(resolution: &Resolution) -> Result<Ran, Failure> {
+    let mut tests = Tests::new(resolution)?;
+    let failure = tests.run().err();
+    let not_run = tests.plans[tests.results.len()..].iter();
+    Ok(Ran {
+        not_run: not_run.map(|plan| name(&plan.config)).collect(),
+        results: tests.results,
+        failure,
+    })
 }
 
 struct Tests<'a> {
@@ -125,14 +136,6 @@ impl<'a> Tests<'a> {
         }
         eprintln!("warning: {said}; the summary says why and what to change");
         Ok(())
-    }
-
-    fn summary(&self) -> String {
-        let not_run: Vec<String> = self.plans[self.results.len()..]
-            .iter()
-            .map(|plan| name(&plan.config))
-            .collect();
-        summary(&self.results, &not_run)
     }
 }
 

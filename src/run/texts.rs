@@ -7,7 +7,6 @@ use crate::dataset::prepared::cache_folder;
 use crate::dataset::{Dataset, Prepared, PromptLimits, Request, Source, TextTokenizer, prepare};
 use crate::error::Failure;
 use crate::model::ModelConfig;
-use crate::scratch::{Kind, Places};
 
 /// A data set and its tokens.
 pub struct Texts {
@@ -39,13 +38,13 @@ impl Texts {
         tokenizer: TextTokenizer,
         how: &Tokenising,
     ) -> Result<Self, Failure> {
-        let places = Places::of_this_process().map_err(|error| {
-            Failure::user("cannot find out where this program is").because(error)
-        })?;
         let dataset = Dataset::read(&config.paths.dataset)?;
         (how.total)(dataset.samples.len() as u64);
-        let preprocessed = places.folder(Kind::PreprocessedData);
-        let folder = cache_folder(&preprocessed, &config.run.workload, &dataset.fingerprint);
+        let folder = cache_folder(
+            &config.paths.preprocessed_data,
+            &config.run.workload,
+            &dataset.fingerprint,
+        );
         let request = Request {
             dataset: &dataset,
             tokenizer: &tokenizer,

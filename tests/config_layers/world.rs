@@ -53,6 +53,8 @@ impl World {
             working_dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
             log_dir: PathBuf::from("build/logs/now"),
             engine_dir: PathBuf::from("build/engines"),
+            data_dir: PathBuf::from("build/data"),
+            preprocessed_data_dir: PathBuf::from("build/preprocessed_data"),
             can_run: &can_run,
             locate: &locate,
         };

@@ -61,7 +61,7 @@ fn wanted(model: Option<&Path>, dataset: Option<&Path>) -> Wanted {
     Wanted {
         model_path: model.map(Path::to_owned),
         dataset_path: dataset.map(Path::to_owned),
-        workload: None,
+        ..Wanted::default()
     }
 }
 
@@ -90,7 +90,7 @@ fn the_small_model_stands_in_and_says_so() {
         choice.notice,
         Some(format!(
             "no GPT-J 6B checkpoint in {}: this run uses gptj-mini, its results are not for \
-             submission",
+             submission; `run_harness download-help` says where the 6B model comes from",
             looked.display()
         ))
     );
@@ -133,10 +133,38 @@ fn the_large_model_without_its_data_set() {
     let failure = places.choose(&Wanted::default()).unwrap_err();
     assert_eq!(
         told(failure, dir.path()),
-        "error: no data set at `DIR/build/scratch/data/cnn-daily-mail/cnn_eval.json`\n\nhint: make \
-         it with download_cnndm.py of MLCommons' inference repository, or give another file with \
-         --dataset_path\n"
+        "error: no data set at `DIR/build/scratch/data/cnn-daily-mail/cnn_eval.json`\n\nhint: \
+         `run_harness download-help` says how to make it; or give another file with \
+         --dataset_path, or another folder with --data_dir\n"
     );
+}
+
+#[test]
+fn data_sets_in_another_folder() {
+    let (dir, places) = repository();
+    put_six_b(&dir.path().join(SIX_B), 50_401);
+    put(dir.path(), "shared/cnn-daily-mail/cnn_eval.json", "[]");
+    let calibration = "shared/cnn-daily-mail/cnn_dailymail_calibration.json";
+    let calibration = put(dir.path(), calibration, "[]");
+    let shared = Wanted {
+        data_dir: Some(dir.path().join("shared")),
+        ..Wanted::default()
+    };
+    let choice = places.choose(&shared).unwrap();
+    assert_eq!(
+        choice.dataset,
+        dir.path().join("shared/cnn-daily-mail/cnn_eval.json")
+    );
+    assert_eq!(choice.calibration, Some(calibration));
+    assert_eq!(choice.workload, "cnn_dailymail");
+    assert_eq!(choice.not_for_submission, None);
+    // A file by its own name goes before the folder.
+    let file = put(dir.path(), "mine.json", "[]");
+    let both = Wanted {
+        dataset_path: Some(file.clone()),
+        ..shared
+    };
+    assert_eq!(places.choose(&both).unwrap().dataset, file);
 }
 
 #[test]

@@ -297,6 +297,8 @@ fn storage(linked: bool) -> Storage {
         scratch_given: linked,
         scratch_exists: linked,
         scratch_writable: true,
+        prompts: path("build/scratch/preprocessed_data"),
+        prompts_writable: true,
         folders,
         items: vec![
             item(

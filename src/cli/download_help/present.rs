@@ -33,6 +33,19 @@ pub(super) enum ModelState {
     },
 }
 
+impl ModelState {
+    /// In a word, for programs.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Torch { .. } => "downloaded",
+            Self::Unfinished => "unfinished",
+            Self::Broken(_) => "broken",
+            Self::Complete { .. } => "complete",
+        }
+    }
+}
+
 impl fmt::Display for ModelState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,6 +111,17 @@ pub(super) enum DataSetState {
     Broken(String),
     /// As it should be.
     Complete { samples: usize, digest: String },
+}
+
+impl DataSetState {
+    /// In a word, for programs.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Broken(_) => "broken",
+            Self::Complete { .. } => "complete",
+        }
+    }
 }
 
 impl fmt::Display for DataSetState {
