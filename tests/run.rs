@@ -26,3 +26,6 @@ mod log_folder;
 
 #[path = "run/scratch_space.rs"]
 mod scratch_space;
+
+#[path = "run/settings.rs"]
+mod settings;

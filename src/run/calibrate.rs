@@ -47,7 +47,7 @@ struct Inputs {
 /// Measures the ranges of every activation that fp8 stores in 8 bits.
 pub fn calibrate(request: &CalibrationRequest<'_>) -> Result<Scales, Failure> {
     let config = request.config;
-    let mut line = ProgressLine::new(config.report.quiet, PLAIN);
+    let mut line = ProgressLine::new(&config.report, PLAIN);
     line.show(|| "calibration: reading model and data".to_owned());
     let calibrated = read(request).and_then(|inputs| {
         let fingerprint = fingerprint::of_model(&config.paths.model, &inputs.checkpoint, &|_| {})?;

@@ -7,7 +7,7 @@ use super::inputs::Loaded;
 use super::texts::Texts;
 use crate::accuracy::log::{LogFormat, TokenType};
 use crate::accuracy::thresholds::{AccuracyReference, Verdict};
-use crate::accuracy::{EvaluationInput, evaluate, log, report};
+use crate::accuracy::{EvaluationInput, evaluate_with_progress, log, report};
 use crate::bridge::ffi;
 use crate::config::{ResolvedConfig, ResultUnit, Scenario};
 use crate::error::Failure;
@@ -131,8 +131,14 @@ impl Keys<'_> {
     }
 }
 
-/// Scores the answers of an accuracy run and writes accuracy.txt.
-pub fn score(config: &ResolvedConfig, loaded: &Loaded, texts: &Texts) -> Result<Accuracy, Failure> {
+/// Scores the answers of an accuracy run and writes accuracy.txt. `progress` is called for every answer that was scored,
+/// from several threads.
+pub fn score(
+    config: &ResolvedConfig,
+    loaded: &Loaded,
+    texts: &Texts,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Accuracy, Failure> {
     let folder = config.test_dir();
     let path = accuracy_log(&folder, &config.loadgen.log.suffix);
     let format = LogFormat {
@@ -150,10 +156,11 @@ pub fn score(config: &ResolvedConfig, loaded: &Loaded, texts: &Texts) -> Result<
         predictions.push(texts.tokenizer.decode(&tokens)?);
         references.push(texts.dataset.samples[response.sample].output.clone());
     }
-    let scores = evaluate(EvaluationInput {
+    let input = EvaluationInput {
         predictions: &predictions,
         references: &references,
-    })?;
+    };
+    let scores = evaluate_with_progress(input, &|_, _| progress())?;
     report::write(&folder, &scores)?;
     let reference = reference(config)?;
     let verdict = reference

@@ -5,6 +5,7 @@ use std::path::Path;
 use cxx::UniquePtr;
 
 use super::texts::{Texts, Tokenising};
+use super::work::{Shared, Stage};
 use crate::bridge::{EngineError, ffi};
 use crate::config::{EngineKind, ResolvedConfig};
 use crate::dataset::TextTokenizer;
@@ -47,7 +48,7 @@ pub fn model(config: &ResolvedConfig) -> Result<ModelConfig, Failure> {
 }
 
 /// Reads and checks model and data set, or draws what is synthetic.
-pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
+pub fn load(config: &ResolvedConfig, shared: &Shared) -> Result<Loaded, Failure> {
     let seed = config.engine.synthetic_seed;
     let model = model(config)?;
     if seed != 0 {
@@ -69,7 +70,9 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
         _ => {
             let checkpoint = Checkpoint::open(&config.paths.model)?;
             check_tensors(&checkpoint, &model)?;
-            let fingerprint = fingerprint::of_model(&config.paths.model, &checkpoint, &|_| {})?;
+            shared.enter_counted(Stage::Weights, weights_length(&checkpoint));
+            let watch = |bytes| shared.add(bytes);
+            let fingerprint = fingerprint::of_model(&config.paths.model, &checkpoint, &watch)?;
             (checkpoint, Some(fingerprint))
         }
     };
@@ -81,8 +84,10 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
     )?;
     let how = Tokenising {
         force: false,
-        total: &|_| {},
-        progress: &|| {},
+        total: &|samples| {
+            shared.enter_counted(Stage::Tokenising, samples);
+        },
+        progress: &|| shared.add(1),
     };
     let texts = Texts::read(config, &model, tokenizer, &how)?;
     let asked = usize::try_from(config.run.accuracy_samples).unwrap_or(usize::MAX);
@@ -98,6 +103,12 @@ pub fn load(config: &ResolvedConfig) -> Result<Loaded, Failure> {
         samples,
         source: SampleSource::Texts(Box::new(texts)),
     })
+}
+
+/// Bytes of the weight files.
+fn weights_length(checkpoint: &Checkpoint) -> u64 {
+    let lengths = checkpoint.files().map(std::fs::metadata);
+    lengths.flatten().map(|metadata| metadata.len()).sum()
 }
 
 impl Loaded {

@@ -1,9 +1,12 @@
-//! One line about the progress, on stderr: drawn over on a terminal, a plain line now and then elsewhere.
+//! One line about the progress, on stderr: drawn over on a terminal; elsewhere nothing, or with `verbose` a plain line now
+//! and then.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::config::ReportConfig;
 
 /// Where the line goes.
 pub struct ProgressLine {
@@ -13,7 +16,10 @@ pub struct ProgressLine {
 }
 
 enum Look {
+    /// Not even what is said.
     Hidden,
+    /// Only what is said.
+    Silent,
     /// When the last plain line was written; `None`: the next one is due.
     Plain(Option<Instant>),
     Terminal(ProgressBar),
@@ -21,8 +27,8 @@ enum Look {
 
 impl ProgressLine {
     /// Decides how things are drawn. The first plain line is due `every` from now.
-    pub fn new(quiet: bool, every: Duration) -> Self {
-        let look = if quiet {
+    pub fn new(report: &ReportConfig, every: Duration) -> Self {
+        let look = if report.quiet {
             Look::Hidden
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -31,8 +37,10 @@ impl ProgressLine {
                 bar.set_style(style);
             }
             Look::Terminal(bar)
-        } else {
+        } else if report.verbose {
             Look::Plain(Some(Instant::now()))
+        } else {
+            Look::Silent
         };
         Self { look, every }
     }
@@ -47,7 +55,7 @@ impl ProgressLine {
     /// Shows a text, if one is due; called several times a second.
     pub fn show(&mut self, text: impl FnOnce() -> String) {
         match &mut self.look {
-            Look::Hidden => {}
+            Look::Hidden | Look::Silent => {}
             Look::Terminal(bar) => {
                 bar.set_message(text());
                 bar.tick();
@@ -69,7 +77,7 @@ impl ProgressLine {
     pub fn say(&self, line: &str) {
         match &self.look {
             Look::Hidden => {}
-            Look::Plain(_) => eprintln!("{line}"),
+            Look::Silent | Look::Plain(_) => eprintln!("{line}"),
             Look::Terminal(bar) => bar.suspend(|| eprintln!("{line}")),
         }
     }

@@ -123,7 +123,7 @@ fn watch<T>(
             over = Some((Instant::now(), failure));
         }
         match &over {
-            None => ticker.tick(stage, snapshot),
+            None => ticker.tick(stage, snapshot, shared.count()),
             Some((since, failure)) => {
                 // Again and again: a new stage may have begun since.
                 ffi::request_stop(&progress);

@@ -1,6 +1,7 @@
 //! The work of a child process, step by step: read, create engines, measure, run LoadGen, read what came of it.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cxx::SharedPtr;
 
@@ -19,22 +20,39 @@ use crate::report::result::{Harness, Loadgen, PlanInUse, Status, TestResult};
 /// How far the work is, for whoever draws it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Model and data set are read, engines created.
+    /// Configuration, headers, tokenizer: nothing that lasts.
     Loading,
+    /// Weights are read for what identifies them. Counted in bytes.
+    Weights,
+    /// Prompts are tokenised. Counted in samples.
+    Tokenising,
+    /// Engines are created.
+    Creating,
     /// The engines' plan is looked at, or built.
     Providing(Phase),
     /// The rate is measured.
     Measuring,
     /// LoadGen runs.
     Running,
-    /// Answers are scored.
+    /// Answers are scored. Counted in samples.
     Scoring,
+}
+
+/// How much of a stage is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// What is done.
+    pub done: u64,
+    /// What there is to do; 0: not known.
+    pub total: u64,
 }
 
 /// What the worker and whoever watches it share.
 pub struct Shared {
     stage: Mutex<Stage>,
     progress: Mutex<SharedPtr<ffi::Progress>>,
+    done: AtomicU64,
+    total: AtomicU64,
     said: Mutex<Vec<String>>,
 }
 
@@ -44,6 +62,8 @@ impl Shared {
         Self {
             stage: Mutex::new(Stage::Loading),
             progress: Mutex::new(ffi::new_progress()),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
             said: Mutex::new(Vec::new()),
         }
     }
@@ -51,6 +71,26 @@ impl Shared {
     /// The present stage and its counters.
     pub fn look(&self) -> (Stage, SharedPtr<ffi::Progress>) {
         (*locked(&self.stage), locked(&self.progress).clone())
+    }
+
+    /// How much of the present stage is done.
+    pub fn count(&self) -> Count {
+        Count {
+            done: self.done.load(Ordering::Relaxed),
+            total: self.total.load(Ordering::Relaxed),
+        }
+    }
+
+    /// So much more was done.
+    pub fn add(&self, more: u64) {
+        self.done.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// A stage begins that has so much to do.
+    pub fn enter_counted(&self, stage: Stage, total: u64) -> SharedPtr<ffi::Progress> {
+        let fresh = self.enter(stage);
+        self.total.store(total, Ordering::Relaxed);
+        fresh
     }
 
     /// Lines for people since the last call: whoever draws the progress keeps them apart from it.
@@ -61,6 +101,8 @@ impl Shared {
     /// Counters of a new stage begin at zero.
     fn enter(&self, stage: Stage) -> SharedPtr<ffi::Progress> {
         let fresh = ffi::new_progress();
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(0, Ordering::Relaxed);
         *locked(&self.progress) = fresh.clone();
         *locked(&self.stage) = stage;
         fresh
@@ -87,7 +129,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Does all of it and fills in `result`, as far as it gets.
 pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result<(), Failure> {
     let config = &spec.config;
-    let loaded = inputs::load(config)?;
+    let loaded = inputs::load(config, shared)?;
     if let SampleSource::Texts(texts) = &loaded.source
         && let Some(failure) = texts.not_kept()
     {
@@ -109,7 +151,7 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     let generation = config.generation.to_settings(loaded.model.eos_token);
     let plan = Engines::new(shared, Vec::new()).provide(config, &loaded.model)?;
     result.plan = plan.as_ref().map(PlanInUse::from);
-    shared.enter(Stage::Loading);
+    shared.enter(Stage::Creating);
     let plan = plan.as_ref().map(|plan| plan.path.as_path());
     let mut pool = loaded.engines(config, &generation, plan)?;
     result.engines = inputs::describe_engines(&pool)?;
@@ -128,7 +170,12 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     };
     rates::write_user_conf(config, need, &mut result.rates)?;
 
-    let progress = shared.enter(Stage::Running);
+    // What performance runs end with is for LoadGen to say.
+    let total = match config.run.test_mode {
+        TestMode::AccuracyOnly => loaded.samples as u64,
+        _ => 0,
+    };
+    let progress = shared.enter_counted(Stage::Running, total);
     let settings = ffi::RunSettings::from(config);
     let outcome = ffi::run_test(&settings, &generation, pool.pin_mut(), &samples, &progress);
     let outcome = outcome.map_err(failed)?;
@@ -148,9 +195,10 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
         warnings: log.warnings.clone(),
     });
     if config.run.test_mode != TestMode::PerformanceOnly {
-        shared.enter(Stage::Scoring);
+        shared.enter_counted(Stage::Scoring, loaded.samples as u64);
         if let SampleSource::Texts(texts) = &loaded.source {
-            result.accuracy = Some(evaluate::score(config, &loaded, texts)?);
+            let progress = || shared.add(1);
+            result.accuracy = Some(evaluate::score(config, &loaded, texts, &progress)?);
         }
     }
     if config.run.test_mode != TestMode::AccuracyOnly {
