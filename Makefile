@@ -9,11 +9,28 @@ CARGO ?= cargo
 JOBS ?= $(shell nproc)
 export JOBS
 
-harness := target/release/run_harness
+# What the v3.1 Makefile took as variables, the program takes as settings.
+ifdef LOG_DIR
+  export GPTJ_LOG_DIR ?= $(LOG_DIR)
+endif
+ifdef DATA_DIR
+  export GPTJ_DATA_DIR ?= $(DATA_DIR)
+endif
+ifdef PREPROCESSED_DATA_DIR
+  export GPTJ_PREPROCESSED_DATA_DIR ?= $(PREPROCESSED_DATA_DIR)
+endif
+ifdef BENCHMARKS
+  export GPTJ_BENCHMARKS ?= $(BENCHMARKS)
+endif
+ifeq ($(origin MODEL_DIR),command line)
+  $(error MODEL_DIR cannot be used: name the folder of a model with --model_path, that of all models with MLPERF_SCRATCH_PATH)
+endif
+
+harness := $(or $(CARGO_TARGET_DIR),target)/release/run_harness
 cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'tests/cpp/*.c' 'tests/cpp/*.cc' 'tests/cpp/*.cu' 'tests/cpp/*.h' 'benches/*.cc' 'benches/*.cu' 'benches/*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help tools run build generate_engines calibrate run_harness link_dirs doctor download_help \
+.PHONY: help tools run build prebuild generate_engines calibrate run_harness link_dirs doctor download_help \
         import_model preprocess_data clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
         test_cuda_sanitizer lint check_format format bench
 
@@ -34,6 +51,9 @@ tools:
 
 build: tools ## Build target/release/run_harness with all that it needs
 	@$(CARGO) build --release --jobs $(JOBS)
+
+prebuild: ## Start a shell in a container with all that the build needs; never needed (DRY_RUN=1 prints the commands)
+	@docker/prebuild
 
 generate_engines: build ## Build the plans that an engine runs from (TensorRT's; the others need none)
 	@$(harness) generate-engines $(RUN_ARGS)
