@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use examine::examine;
 pub use gather::{Around, gather};
+pub use gpus::busy;
 
 use crate::config::{EngineKind, Precision};
 use crate::error::Failure;

@@ -5,6 +5,7 @@
 )]
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
@@ -140,6 +141,61 @@ fn a_file_is_refused_with_its_name_and_line() {
     );
     assert!(with("threads = 1\nthreads = 2\n").starts_with("error: my.toml:2: duplicate key"));
     assert!(with("threads 1\n").starts_with("error: my.toml:1: "));
+}
+
+#[test]
+fn a_round_without_gptj_is_refused_with_the_reason() {
+    assert_eq!(
+        refused(&["show-config", "--round=v5.1"]),
+        "error: there is no round `v5.1`\n  caused by: v5.0 was the last round with GPT-J\n\nhint: did you mean `v5.0`? There are v3.1, v4.0, v4.1, v5.0\n"
+    );
+    assert!(refused(&["--round=v3.0"]).contains("GPT-J came to MLPerf Inference with v3.1"));
+    assert!(refused(&["--round=../v5.0"]).contains("error: --round is `../v5.0`"));
+}
+
+/// What LoadGen would refuse, or turn into zero, is told with file and line before it starts.
+#[test]
+fn a_round_that_loadgen_would_refuse_is_told_with_its_line() {
+    let with = |line: &'static str| {
+        refused_with(
+            &["--round=mine", "--engine=fake"],
+            move |command, folder| {
+                let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+                let copy = Command::new("cp")
+                    .arg("-r")
+                    .arg(ours)
+                    .arg(folder.path())
+                    .status();
+                assert!(copy.unwrap().success());
+                let rounds = folder.path().join("configs/rounds");
+                let text = fs::read_to_string(rounds.join("v5.0.toml")).unwrap();
+                let name = line.split(' ').next().unwrap();
+                let kept = text.lines().filter(|other| !other.starts_with(name));
+                let text = kept.fold(format!("{line}\n"), |text, other| text + other + "\n");
+                fs::write(rounds.join("mine.toml"), text).unwrap();
+                command.env("GPTJ_CONFIG_DIR", folder.path().join("configs"));
+            },
+        )
+    };
+    let text = with("min_query_count = 0");
+    assert!(
+        text.contains("rounds/mine.toml:1: `min_query_count` is `0`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("a whole number of at least 1 (queries)"),
+        "{text}"
+    );
+    let text = with("server_target_latency_ns = 20000000001");
+    assert!(
+        text.contains("is not a whole number of milliseconds"),
+        "{text}"
+    );
+    let text = with("qsl_rng_seed = -1");
+    assert!(
+        text.contains("rounds/mine.toml:1: `qsl_rng_seed` is "),
+        "{text}"
+    );
 }
 
 #[test]

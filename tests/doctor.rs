@@ -10,7 +10,7 @@ mod machines;
 mod program;
 
 use mlperf_gptj::config::EngineKind;
-use mlperf_gptj::doctor::{Finding, Inventory, Level, Report};
+use mlperf_gptj::doctor::{Finding, Inventory, Level, Report, busy};
 use mlperf_gptj::system::{CudaDriver, EngineLibrary, Throttle};
 
 use machines::{cpu_only, eight_h100, split_h100};
@@ -265,6 +265,32 @@ fn memory_that_somebody_invisible_holds_is_a_warning() {
         finding.message,
         "GPU 0 has 30.0 GiB of memory in use, by processes that this one cannot see"
     );
+}
+
+#[test]
+fn a_run_is_told_of_gpus_that_are_busy() {
+    let machine = eight_h100().machine;
+    let all: Vec<u32> = (0..8).collect();
+    let told = busy(&machine, &all);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let report = Report::new(eight_h100());
+    assert!(report.findings.contains(&told[0]));
+    assert!(told[0].message.contains("is busy: "), "{told:?}");
+    assert!(told[0].remedy.contains("--devices"), "{told:?}");
+    // Those that it does not use are of no account.
+    let state = |gpu: &&mlperf_gptj::system::Gpu| {
+        gpu.state
+            .as_ref()
+            .is_some_and(|state| state.processes.is_empty())
+    };
+    let idle: Vec<u32> = machine
+        .gpus
+        .iter()
+        .filter(state)
+        .map(|gpu| gpu.index)
+        .collect();
+    assert_eq!((idle.len(), busy(&machine, &idle)), (7, Vec::new()));
+    assert_eq!(busy(&machine, &[]), Vec::new());
 }
 
 #[test]

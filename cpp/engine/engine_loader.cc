@@ -31,12 +31,16 @@ bool is_plain(std::string_view name) {
 
 std::vector<fs::path> candidates(const EngineOptions& options, const std::string& file) {
   std::vector<fs::path> paths;
-  for (const std::string& dir : options.library_dirs) paths.push_back(fs::path(dir) / file);
+  const auto add = [&](const fs::path& dir) {
+    const fs::path path = (dir / file).lexically_normal();
+    if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+  };
+  for (const std::string& dir : options.library_dirs) add(dir);
   std::error_code failed;
   const fs::path executable = fs::read_symlink("/proc/self/exe", failed);
   if (!failed) {
-    paths.push_back(executable.parent_path() / file);
-    paths.push_back(executable.parent_path().parent_path() / "lib" / file);
+    add(executable.parent_path());
+    add(executable.parent_path().parent_path() / "lib");
   }
   return paths;
 }
@@ -89,8 +93,8 @@ Library find_library(const EngineOptions& options) {
   tried += "\n  the loader's path: " + loader_message();
   unsupported(
       "engine `" + options.engine + "` needs " + file + ", which was not found. Tried:" + tried +
-      "\nBuild the program where that engine's toolkit is installed, or name the folder of the library in "
-      "library_dirs; `cpu` runs on any machine");
+      "\nBuild the program where that engine's toolkit is installed, or name the folder of the library with "
+      "--engine_library_dirs; --engine=cpu runs on any machine");
 }
 
 void* symbol(const Library& library, const char* name) {

@@ -7,21 +7,26 @@ use serde_json::json;
 use super::command::Cli;
 use super::output::{print, print_json};
 use super::owner;
-use super::surroundings::resolve_here;
+use super::surroundings::Here;
 use crate::config::Resolution;
+use crate::doctor::busy;
 use crate::error::Failure;
 use crate::report::{TestResult, summary};
 use crate::run::{Ran, run_all};
 
 /// Resolves what is asked for, runs every test of it and prints what came of them.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let resolution = resolve_here(cli.config())?;
+    let here = Here::look()?;
+    let resolution = here.resolve(cli.config())?;
     let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
     for notice in resolution.notices.iter().filter(|_| !quiet) {
         eprintln!("note: {notice}");
     }
     if let Some(plan) = resolution.plans.first().filter(|_| !quiet) {
         owner::tell(&plan.config.paths.log_dir);
+        for finding in busy(&here.machine, &plan.config.engine.devices) {
+            eprintln!("warning: {}; {}", finding.message, finding.remedy);
+        }
     }
     if cli.json {
         check_stdout(&resolution)?;

@@ -3,7 +3,7 @@
 use super::examine::size;
 use super::{Finding, Inventory, Level, RunPlan};
 use crate::config::{EngineKind, Precision};
-use crate::system::{CudaDriver, Device, Gpu, GpuState, Throttle};
+use crate::system::{CudaDriver, Device, Gpu, GpuState, Machine, Throttle};
 
 /// Oldest GPUs that the engines have code for: Ampere.
 const OLDEST: (u32, u32) = (8, 0);
@@ -194,7 +194,7 @@ pub fn devices(inventory: &Inventory, run: &RunPlan, findings: &mut Vec<Finding>
         limits(gpu, findings);
         if let Some(state) = &gpu.state {
             throttling(gpu, state, findings);
-            others(gpu, state, findings);
+            findings.extend(others(gpu, state));
         }
     }
 }
@@ -275,9 +275,17 @@ fn is_busy(state: &GpuState) -> bool {
     !state.processes.is_empty() || state.memory_used_bytes >= BUSY_BYTES
 }
 
-fn others(gpu: &Gpu, state: &GpuState, findings: &mut Vec<Finding>) {
+/// What else runs on these GPUs. A run tells it too: whoever starts one may not have asked the doctor.
+pub fn busy(machine: &Machine, devices: &[u32]) -> Vec<Finding> {
+    let used = |gpu: &&Gpu| devices.contains(&gpu.index);
+    let gpus = machine.gpus.iter().filter(used);
+    gpus.filter_map(|gpu| others(gpu, gpu.state.as_ref()?))
+        .collect()
+}
+
+fn others(gpu: &Gpu, state: &GpuState) -> Option<Finding> {
     if !is_busy(state) {
-        return;
+        return None;
     }
     let used = size(state.memory_used_bytes);
     let (who, remedy) = match state.processes.as_slice() {
@@ -307,7 +315,7 @@ fn others(gpu: &Gpu, state: &GpuState, findings: &mut Vec<Finding>) {
             )
         }
     };
-    findings.push(Finding::new(Level::Warning, who, remedy));
+    Some(Finding::new(Level::Warning, who, remedy))
 }
 
 /// The program without its folder and arguments.

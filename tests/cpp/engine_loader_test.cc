@@ -88,7 +88,7 @@ TEST(EngineLoader, AMissingLibraryNamesEveryPlaceThatWasTried) {
   expect_refused(
       options("missing"), ErrorKind::kUnsupported,
       {"libgptj_missing.so", "/nonexistent/first/libgptj_missing.so: no such file",
-       std::string(GPTJ_TEST_LIBRARY_DIR) + "/libgptj_missing.so", "the loader's path", "`cpu` runs"});
+       std::string(GPTJ_TEST_LIBRARY_DIR) + "/libgptj_missing.so", "the loader's path", "--engine=cpu runs"});
 }
 
 TEST(EngineLoader, ALibraryOfAnotherVersionIsRefused) {

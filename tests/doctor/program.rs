@@ -39,6 +39,11 @@ fn a_run_on_the_cpu_can_go() {
     for part in ["\nMachine\n", "\nGPUs\n", "\nEngines\n", "\nStorage\n"] {
         assert!(text.contains(part), "{text}");
     }
+    if !std::path::Path::new("/proc/driver/nvidia").exists() {
+        // Without NVML there is nothing to say of GPUs, and nothing that stops a run.
+        let driver = text.lines().find(|line| line.starts_with("  driver "));
+        assert!(driver.unwrap().contains("none"), "{text}");
+    }
     assert!(text.ends_with("\nA run can go.\n"), "{text}");
     assert!(
         fs::read_dir(folder.path()).unwrap().next().is_none(),

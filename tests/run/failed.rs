@@ -90,7 +90,22 @@ fn a_missing_engine_library_names_what_was_tried() {
         "--devices=0",
         "--engine_library_dirs=/nonexistent",
     ]);
-    ran.assert_error(1, &["libgptj_tensorrt.so", "/nonexistent"]);
+    ran.assert_error(
+        1,
+        &[
+            "libgptj_tensorrt.so",
+            "/nonexistent",
+            "--engine_library_dirs",
+        ],
+    );
+    let mut places: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.ends_with(": no such file"))
+        .collect();
+    assert_eq!(places.len(), 3, "{}", ran.stderr);
+    places.dedup();
+    assert_eq!(places.len(), 3, "{}", ran.stderr);
 }
 
 fn edit_config(folder: &Path, edit: impl Fn(&mut serde_json::Value)) {
