@@ -5,6 +5,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "config_layers/combinations.rs"]
+mod combinations;
 #[path = "config_layers/rounds.rs"]
 mod rounds;
 #[path = "config_layers/systems.rs"]
