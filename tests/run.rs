@@ -21,6 +21,9 @@ mod failed;
 #[path = "run/interrupted.rs"]
 mod interrupted;
 
+#[path = "run/json.rs"]
+mod json;
+
 #[path = "run/log_folder.rs"]
 mod log_folder;
 

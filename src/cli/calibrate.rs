@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::args::ConfigArgs;
 use super::command::{CalibrateArgs, Cli};
@@ -20,6 +20,13 @@ use crate::run::{CalibrationRequest, calibrate};
 const FIXED: [(&str, &str); 2] = [("engine", "cpu"), ("precision", "f32")];
 /// Taken when nothing else is typed: one test's settings are enough, and GPUs that a file names are not used.
 const ASSUMED: [(&str, &str); 2] = [("scenarios", "offline"), ("devices", "auto")];
+
+/// For programs. Figures keep their 32 bits, as in the file.
+#[derive(Serialize)]
+struct Document<'a> {
+    file: &'a Path,
+    scales: &'a Scales,
+}
 
 /// Measures the ranges of the model's activations, writes them and prints the file's path.
 pub fn run(cli: &Cli, args: &CalibrateArgs) -> Result<(), Failure> {
@@ -56,7 +63,10 @@ pub fn run(cli: &Cli, args: &CalibrateArgs) -> Result<(), Failure> {
         eprintln!("{}", summary(&scales));
     }
     match cli.json {
-        true => print_json(&json!({ "file": output, "scales": scales })),
+        true => print_json(&Document {
+            file: &output,
+            scales: &scales,
+        }),
         false => print(&format!("{}\n", output.display())),
     }
 }

@@ -18,12 +18,12 @@ use crate::run::{Texts, Tokenising};
 /// Tokenises the data set of every test that would run, each once, and prints the folders of the files.
 pub fn run(cli: &Cli, args: &PreprocessDataArgs) -> Result<(), Failure> {
     let resolution = resolve_here(cli.config())?;
-    resolution
-        .notices
-        .iter()
-        .for_each(|notice| eprintln!("note: {notice}"));
-    let plan = resolution.plans.first();
-    if let Some(plan) = plan.filter(|plan| !plan.config.report.quiet) {
+    let first = resolution.plans.first();
+    if let Some(plan) = first.filter(|plan| !plan.config.report.quiet) {
+        resolution
+            .notices
+            .iter()
+            .for_each(|notice| eprintln!("note: {notice}"));
         owner::tell(&plan.config.paths.preprocessed_data);
     }
     let mut done = BTreeSet::new();

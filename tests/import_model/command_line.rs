@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
+use serde_json::{Value, json};
 
 use super::support::{assert_expected, download, said};
 
@@ -63,6 +64,31 @@ fn digests_go_to_stdout_in_the_form_of_sha256sum() {
         "{stderr}"
     );
     assert_eq!(sums, stdout);
+}
+
+#[test]
+fn programs_get_the_digests_as_json() {
+    let dir = download();
+    let args = ["import-model", "--from=from", "--to=to", "--json"];
+    let document = |args: &[&str]| -> Value {
+        let output = program(dir.path(), args);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let first = document(&args);
+    assert_eq!(
+        (&first["folder"], &first["tensors"], &first["was_there"]),
+        (&json!("to"), &json!(25), &json!(false))
+    );
+    assert_eq!(first["left_out"].as_array().unwrap().len(), 4);
+    let files = first["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3);
+    let lengths: u64 = files.iter().filter_map(|file| file["bytes"].as_u64()).sum();
+    assert_eq!(first["bytes_written"], lengths);
+    let again = document(&args);
+    assert_eq!(again["was_there"], true);
+    assert_eq!(again["files"], first["files"]);
+    assert_eq!(again["fingerprint"], first["fingerprint"]);
 }
 
 /// What is said when nothing was done.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use mlperf_gptj::report::LoadgenLog;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::support::{World, repository};
 
@@ -206,31 +206,6 @@ fn a_folder_of_data_sets_that_is_not_used_is_mentioned() {
         dataset.display()
     );
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
-}
-
-#[test]
-fn results_can_be_had_as_json() {
-    let world = World::new();
-    let ran = world.run_fake(&["--json"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(document["not_run"], json!([]));
-    for (index, scenario) in ["Offline", "Server"].iter().enumerate() {
-        let test = &document["tests"][index];
-        let folder = test["folder"].as_str().unwrap();
-        assert_eq!(folder, format!("logs/box/gptj-99/{scenario}"));
-        assert_eq!(test["result"], world.result(scenario));
-    }
-
-    let world = World::new();
-    let ran = world.run_fake(&["--json", "--fake_fault=throw:3"]);
-    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(document["tests"][0]["result"]["status"], "failed");
-    assert_eq!(document["not_run"], json!(["gptj-99 Server"]));
-    World::new()
-        .run_fake(&["--json", "--log_copy_detail_to_stdout"])
-        .assert_error(1, &["`--json` contradicts `--log_copy_detail_to_stdout`"]);
 }
 
 #[test]
