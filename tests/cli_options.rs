@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
@@ -152,6 +153,51 @@ fn every_command_has_examples_that_can_be_typed() {
             assert!(shown, "{command} has no example of --{option}");
         }
     }
+}
+
+/// Lines of code blocks that call the program, as words for it. Remarks stand behind several blanks.
+fn typed_in(document: &str) -> Vec<Vec<String>> {
+    let mut in_code = false;
+    let mut found = Vec::new();
+    for line in document.lines() {
+        if line.starts_with("```") {
+            in_code = !in_code;
+        }
+        let line = line.trim_start().trim_start_matches("./target/release/");
+        if !in_code || !line.starts_with("run_harness ") {
+            continue;
+        }
+        let call = line.split("  ").next().unwrap_or_default();
+        let call = call.replace("THE DOWNLOAD", "download").replace(" ...", "");
+        let call = call.replace(['[', ']'], "");
+        let words = call.split_whitespace();
+        let words = words.take_while(|word| !matches!(*word, "|" | ">" | "#" | "&"));
+        found.push(words.map(str::to_owned).collect());
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_documents_can_be_typed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let mut seen = 0;
+    for path in docs.chain([root.join("README.md")]) {
+        for call in typed_in(&fs::read_to_string(&path).unwrap()) {
+            let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
+            // What a document quotes as output begins with the version.
+            let is_output = args.first().is_some_and(|word| word.starts_with("0."));
+            if is_output || args.contains(&"--help") {
+                continue;
+            }
+            if let Err(failure) = parsed(&args) {
+                panic!("{}: {call:?}: {}", path.display(), failure.render());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "{seen}");
 }
 
 #[test]
