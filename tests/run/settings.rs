@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use mlperf_gptj::report::LoadgenLog;
 use serde_json::Value;
 
-use super::support::{World, repository};
+use super::support::{World, fake, repository};
 
 /// What LoadGen says it was asked for, beside what was typed.
 #[track_caller]
@@ -221,4 +222,39 @@ fn progress_is_for_terminals_and_for_those_who_ask() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stderr.contains("gptj-99 Offline: "), "{}", ran.stderr);
     assert!(ran.stderr.contains(" samples/s, "), "{}", ran.stderr);
+}
+
+/// `script` gives the program a terminal.
+#[test]
+fn a_terminal_shows_rate_and_time_left() {
+    let world = World::new();
+    let plain = world.command(&fake(&["--scenarios=offline"]));
+    let words: Vec<String> = [plain.get_program()]
+        .into_iter()
+        .chain(plain.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .current_dir(world.path(""))
+        .env("TERM", "xterm");
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: there is no `script`");
+            return;
+        }
+        output => output.unwrap(),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    for part in ["gptj-99 Offline: ", " samples/s, ", " left"] {
+        assert!(text.contains(part), "`{part}` is not in {text}");
+    }
 }
