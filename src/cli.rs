@@ -5,10 +5,12 @@
 mod args;
 mod command;
 mod meter;
+mod mistakes;
 mod normalise;
 mod original;
 mod output;
 mod owner;
+mod public;
 mod reference;
 mod refused;
 mod surroundings;
@@ -33,9 +35,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 pub use args::ConfigArgs;
-pub use command::{Cli, Command, ShowConfigArgs, public};
+pub use command::{Cli, Command, ShowConfigArgs};
+pub use original::names as options_of_the_original;
 pub use output::print;
-pub use reference::{options_of_the_original, reference};
+pub use public::public;
+pub use reference::reference;
 
 use crate::error::Failure;
 use crate::run::{child_main, provide_main};
@@ -55,10 +59,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure
     let args = refused::strip(args)?;
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) if error.use_stderr() => return Err(command::explain(&error)),
+        Err(error) if error.use_stderr() => return Err(mistakes::explain(&error)),
         Err(error) => return Ok(Parsed::Text(error.to_string())),
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| command::explain(&error))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| mistakes::explain(&error))?;
     cli.check()?;
     Ok(Parsed::Command(Box::new(cli)))
 }

@@ -1,13 +1,12 @@
-//! The commands, and what clap's errors mean to people.
+//! The commands and their options.
 
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::args::ConfigArgs;
-use crate::config::{nearest, suggest};
+use super::mistakes::{given_twice, means_nothing};
 use crate::error::Failure;
 
 const AFTER_HELP: &str = "\
@@ -273,102 +272,4 @@ impl Cli {
             _ => Ok(()),
         }
     }
-}
-
-fn means_nothing(name: &str) -> Failure {
-    Failure::user(format!("`--{name}` means nothing to this command")).hint("leave it out")
-}
-
-fn given_twice(name: &str) -> Failure {
-    Failure::user(format!("`--{name}` is given twice")).hint("leave one of them out")
-}
-
-/// A clap error in our words.
-pub fn explain(error: &clap::Error) -> Failure {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let argument = context(ContextKind::InvalidArg);
-    let name = argument
-        .trim_start_matches('-')
-        .split(['=', ' ', '['])
-        .next()
-        .unwrap_or_default();
-    match error.kind() {
-        ErrorKind::UnknownArgument if argument.starts_with("--") => unknown_option(name),
-        ErrorKind::UnknownArgument => Failure::user(format!("unknown argument `{argument}`"))
-            .hint("`run_harness --help` lists all commands and options"),
-        ErrorKind::InvalidSubcommand => unknown_command(&context(ContextKind::InvalidSubcommand)),
-        ErrorKind::ArgumentConflict => given_twice(name),
-        ErrorKind::InvalidValue => {
-            let typed = context(ContextKind::InvalidValue);
-            let failure = Failure::user(format!("{argument} is `{typed}`"));
-            match error.get(ContextKind::ValidValue) {
-                Some(ContextValue::Strings(names)) => {
-                    failure.hint(format!("expected one of {}", names.join(", ")))
-                }
-                _ => failure.hint("`run_harness --help` lists all commands and options"),
-            }
-        }
-        _ => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            Failure::user(first.trim_start_matches("error: "))
-                .hint("`run_harness --help` lists all commands and options")
-        }
-    }
-}
-
-fn unknown_option(name: &str) -> Failure {
-    let public = public();
-    let commands = public
-        .get_subcommands()
-        .flat_map(clap::Command::get_arguments);
-    let all = public.get_arguments().chain(commands);
-    let names: Vec<&str> = all.filter_map(clap::Arg::get_long).collect();
-    let failure = Failure::user(format!("unknown option `--{name}`"));
-    match suggest(name).or_else(|| nearest(names, name)) {
-        Some(near) => failure.hint(format!("did you mean `--{near}`?")),
-        None => failure.hint("`run_harness --help` lists all options"),
-    }
-}
-
-/// Refuses a command that there is not.
-pub fn unknown_command(typed: &str) -> Failure {
-    let public = public();
-    let commands = public
-        .get_subcommands()
-        .map(|command| command.get_name().replace('-', "_"));
-    let commands: Vec<String> = commands.collect();
-    let failure = Failure::user(format!("unknown command `{typed}`"));
-    match nearest(commands.iter().map(String::as_str), typed) {
-        Some(near) => failure.hint(format!("did you mean `{}`?", near.replace('_', "-"))),
-        None => failure.hint("`run_harness --help` lists all commands; without one, tests are run"),
-    }
-}
-
-/// The command line without what is hidden: what completions, manual pages and documents show.
-pub fn public() -> clap::Command {
-    let mut full = Cli::command();
-    full.build();
-    let without_args = |command: &clap::Command| {
-        let mut public = clap::Command::new(command.get_name().to_owned())
-            .about(command.get_about().cloned().unwrap_or_default())
-            .after_help(command.get_after_help().cloned().unwrap_or_default())
-            .disable_help_subcommand(true);
-        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-            // clap adds them by itself.
-            if !matches!(arg.get_id().as_str(), "help" | "version") {
-                public = public.arg(arg.clone());
-            }
-        }
-        public
-    };
-    let commands = full
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
-    without_args(&full)
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommands(commands.map(without_args))
 }

@@ -4,8 +4,10 @@ use std::io;
 
 use clap_mangen::Man;
 
-use super::command::{ManArgs, public, unknown_command};
+use super::command::ManArgs;
+use super::mistakes::unknown_command;
 use super::output::print;
+use super::public::public;
 use crate::error::Failure;
 
 /// Prints the page of the program, or of one of its commands.

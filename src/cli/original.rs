@@ -257,3 +257,13 @@ pub const VARIABLES: &[(&[&str], &str)] = &[
     (&["CUDA_VISIBLE_DEVICES"], "obeyed; `--devices` chooses within it"),
     (&["CUDA_DEVICE_MAX_CONNECTIONS", "USE_CPU", "USE_INFERENTIA", "SKIP_DRIVER_CHECK", "POWER_LOGS_DIR"], "nothing here depends on them"),
 ];
+
+/// The names of all options of the original front end.
+pub fn names() -> Vec<&'static str> {
+    let others = OTHERS.iter().flat_map(|(_, names)| names.iter().copied());
+    OPTIONS
+        .iter()
+        .map(|option| option.name)
+        .chain(others)
+        .collect()
+}

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::command::public;
 use super::original::{OPTIONS, OTHERS, Original, TARGETS, VARIABLES};
+use super::public::public;
 use super::refused::{LEAVE_OUT, refusal};
 use super::translated::translation;
 use crate::config::{Group, KEYS, Key, find_key};
@@ -14,16 +14,6 @@ pub fn reference() -> String {
     text.push_str(&options());
     text.push_str(&original());
     text
-}
-
-/// The names of all options of the original front end.
-pub fn options_of_the_original() -> Vec<&'static str> {
-    let others = OTHERS.iter().flat_map(|(_, names)| names.iter().copied());
-    OPTIONS
-        .iter()
-        .map(|option| option.name)
-        .chain(others)
-        .collect()
 }
 
 fn commands() -> String {
@@ -222,6 +212,7 @@ fn first_letter_large(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::original::names;
     use super::*;
 
     #[test]
@@ -231,7 +222,7 @@ mod tests {
             let refused = refusal(option.name).is_some();
             assert!(!refused || option.here.is_empty(), "--{}", option.name);
         }
-        let names = options_of_the_original();
+        let names = names();
         let mut once = names.clone();
         once.sort_unstable();
         once.dedup();
@@ -240,7 +231,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_refused_is_an_option_of_the_original() {
-        let names = options_of_the_original();
+        let names = names();
         for name in super::super::refused::REFUSED
             .iter()
             .flat_map(|refused| refused.names)
