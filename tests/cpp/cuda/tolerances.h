@@ -28,8 +28,8 @@ struct Tolerance {
   // Of one log-probability to that of the reference that rounds in the same places, for models of two layers:
   // see near_ties.h. Four standard deviations at least.
   double slack = 0.0;
-  // Tokens of an answer over which near ties can be followed: with each of them the ways that the slack leaves
-  // open multiply.
+  // Tokens of an answer over which near ties can be followed: with each of them the ways that the slack
+  // leaves open multiply.
   std::int32_t longest_answer = 0;
 };
 
