@@ -116,7 +116,8 @@ class CudaNetwork : public ::testing::TestWithParam<NetworkCase> {
     model.n_embd = model.n_head * GetParam().head_dim;
     model.n_inner = 16 * draw(4, is_small() ? 24 : 64);
     model.rotary_dim = 2 * draw(1, GetParam().head_dim / 2);
-    model.vocab_size = GetParam().vocab != 0 ? GetParam().vocab : draw(20, is_small() ? 300 : 1200);
+    // Deviations are told in units of the logits' own, which over a handful of them is a matter of luck.
+    model.vocab_size = GetParam().vocab != 0 ? GetParam().vocab : draw(64, is_small() ? 300 : 1200);
     shape.type = GetParam().type;
     shape.kv_block_size = 16 * draw(1, 4);
     shape.generation.beam_width = draw(0, 2) == 0 ? draw(1, 3) : 4;

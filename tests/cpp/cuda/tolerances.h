@@ -37,8 +37,8 @@ inline const Tolerance kFp16{.arithmetic = Arithmetic::fp16(),
                              .noise = 1e-6,
                              .exact_rms = 5e-3,
                              .exact_max = 2e-2,
-                             .same_rms = 1.5e-3,
-                             .same_max = 6e-3,
+                             .same_rms = 1e-3,
+                             .same_max = 4e-3,
                              .slack = 0.005,
                              .longest_answer = 128};
 
