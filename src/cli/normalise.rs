@@ -1,17 +1,24 @@
 //! `--min-duration` is `--min_duration`: the names that people know have underscores, the habit has dashes.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+
+/// The name of the option that an argument is, and the value given with `=`.
+pub fn option(arg: &OsStr) -> Option<(&str, Option<&str>)> {
+    let rest = arg.to_str()?.strip_prefix("--")?;
+    Some(match rest.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (rest, None),
+    })
+}
 
 /// Turns the dashes within option names into underscores. Values and what follows `--` stay as they are.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut only_values = false;
     let one = |arg: OsString| -> OsString {
         only_values = only_values || arg == "--";
-        match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-            Some(rest) if !only_values => match rest.split_once('=') {
-                Some((name, value)) => format!("--{}={value}", name.replace('-', "_")).into(),
-                None => format!("--{}", rest.replace('-', "_")).into(),
-            },
+        match option(&arg).filter(|_| !only_values) {
+            Some((name, Some(value))) => format!("--{}={value}", name.replace('-', "_")).into(),
+            Some((name, None)) => format!("--{}", name.replace('-', "_")).into(),
             // Not an option, or not text: a path perhaps.
             _ => arg,
         }

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::normalise::option;
 use crate::error::Failure;
 
 /// Some options, why they cannot apply, and what to do instead.
@@ -187,12 +188,8 @@ pub fn strip(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
 
 /// The refused option that an argument is, its name, and the value given with `=`.
 fn find(arg: &OsStr) -> Option<(&'static Refused, String, Option<String>)> {
-    let rest = arg.to_str()?.strip_prefix("--")?;
-    let (name, value) = match rest.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (rest, None),
-    };
-    Some((refusal(name)?, name.to_owned(), value))
+    let (name, value) = option(arg)?;
+    Some((refusal(name)?, name.to_owned(), value.map(str::to_owned)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Options of the Python front end that have another name here, and mean the same.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use super::normalise::option;
 use crate::error::Failure;
 
 /// An option that is `true` or `false` there, and one value of another option here.
@@ -32,7 +33,7 @@ pub fn translate(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut only_values = false;
     for arg in &args {
         only_values = only_values || arg == "--";
-        match arg.to_str().filter(|_| !only_values).and_then(find) {
+        match find(arg).filter(|_| !only_values) {
             Some((known, given)) => translated.extend(one(known, given, &args)?),
             None => translated.push(arg.clone()),
         }
@@ -41,12 +42,8 @@ pub fn translate(args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
 }
 
 /// The option that an argument is, and the value given with `=`.
-fn find(arg: &str) -> Option<(&'static Translated, Option<&str>)> {
-    let rest = arg.strip_prefix("--")?;
-    let (name, given) = match rest.split_once('=') {
-        Some((name, given)) => (name, Some(given)),
-        None => (rest, None),
-    };
+fn find(arg: &OsStr) -> Option<(&'static Translated, Option<&str>)> {
+    let (name, given) = option(arg)?;
     Some((translation(name)?, given))
 }
 
@@ -57,7 +54,7 @@ fn one(
 ) -> Result<Option<OsString>, Failure> {
     let Translated {
         name,
-        option,
+        option: ours,
         value,
     } = known;
     match given.unwrap_or("true").to_ascii_lowercase().as_str() {
@@ -71,16 +68,15 @@ fn one(
     }
     let is_other = |arg: &OsString| {
         let text = arg.to_string_lossy();
-        let rest = text.strip_prefix("--").unwrap_or_default();
-        rest.split('=').next() == Some(option)
+        option(OsStr::new(&*text)).is_some_and(|(name, _)| name == *ours)
     };
     if args.iter().any(is_other) {
         return Err(Failure::user(format!(
-            "`--{name}` means `--{option}={value}`, and `--{option}` is given too"
+            "`--{name}` means `--{ours}={value}`, and `--{ours}` is given too"
         ))
         .hint("leave one of them out"));
     }
-    Ok(Some(format!("--{option}={value}").into()))
+    Ok(Some(format!("--{ours}={value}").into()))
 }
 
 #[cfg(test)]
