@@ -57,7 +57,7 @@ pub const OPTIONS: &[Original] = &[
     option("audit_test", "compliance test to run"),
     option("no_audit_verify", "compliance tests: run without verifying"),
 
-    option("test_mode", "what LoadGen does: performance, accuracy, both, or a search for the peak"),
+    differs("test_mode", "what LoadGen does: performance, accuracy, both, or a search for the peak", "PerformanceOnly, AccuracyOnly or SubmissionRun; FindPeakPerformance, the search, is refused"),
     differs("fast", "a run of one minute, min_query_count 1", "lengthens nothing that is shorter already"),
     option("min_duration", "shortest run, in milliseconds"),
     option("max_duration", "longest run, in milliseconds"),
