@@ -4,8 +4,10 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "support/configs.rs"]
+mod configs;
+
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
@@ -160,20 +162,14 @@ fn a_round_that_loadgen_would_refuse_is_told_with_its_line() {
         refused_with(
             &["--round=mine", "--engine=fake"],
             move |command, folder| {
-                let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-                let copy = Command::new("cp")
-                    .arg("-r")
-                    .arg(ours)
-                    .arg(folder.path())
-                    .status();
-                assert!(copy.unwrap().success());
-                let rounds = folder.path().join("configs/rounds");
+                let configs = configs::copy_of_configs(folder.path());
+                let rounds = configs.join("rounds");
                 let text = fs::read_to_string(rounds.join("v5.0.toml")).unwrap();
                 let name = line.split(' ').next().unwrap();
                 let kept = text.lines().filter(|other| !other.starts_with(name));
                 let text = kept.fold(format!("{line}\n"), |text, other| text + other + "\n");
                 fs::write(rounds.join("mine.toml"), text).unwrap();
-                command.env("GPTJ_CONFIG_DIR", folder.path().join("configs"));
+                command.env("GPTJ_CONFIG_DIR", configs);
             },
         )
     };

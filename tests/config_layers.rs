@@ -7,6 +7,8 @@
 
 #[path = "config_layers/combinations.rs"]
 mod combinations;
+#[path = "support/configs.rs"]
+mod configs;
 #[path = "config_layers/rounds.rs"]
 mod rounds;
 #[path = "config_layers/systems.rs"]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mlperf_gptj::config::{Plan, Request};
 
+use super::configs::copy_of_configs;
 use super::world::{World, changes, nd_h100_v5, request, shown};
 
 /// What each layer above the scenario's sets, lowest first. The round's own value is that of the round.
@@ -153,14 +154,7 @@ fn each_scenario_round_system_and_workload() {
 #[test]
 fn a_folder_of_layers_of_ones_own() {
     let folder = tempfile::tempdir().unwrap();
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    let copied = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(ours)
-        .arg(folder.path())
-        .status();
-    assert!(copied.unwrap().success());
-    let configs = folder.path().join("configs");
+    let configs = copy_of_configs(folder.path());
     std::fs::write(
         configs.join("systems/mine.toml"),
         "threads = 3\n[about]\nsystem_name = \"Mine\"\n",
