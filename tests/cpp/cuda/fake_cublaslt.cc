@@ -142,10 +142,15 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
   return call("cublasLtMatmulPreferenceSetAttribute");
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+// The library takes the bias's alignment for a promise, and answers a poor one with slow algorithms; here it
+// is refused.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t handle,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
+  const auto& description = *reinterpret_cast<const Description*>(handle);
+  if (reinterpret_cast<std::uintptr_t>(description.bias) % 16 != 0) return CUBLAS_STATUS_INVALID_VALUE;
   *count = 1;
   results[0] = {};
   results[0].state = CUBLAS_STATUS_SUCCESS;
