@@ -138,6 +138,24 @@ void set_range(nvinfer1::IOptimizationProfile& profile, const char* name, const 
   }
 }
 
+struct Timings {
+  std::unique_ptr<nvinfer1::ITimingCache> cache;  // lives until the plan is built
+  bool are_known = false;
+};
+
+// Those of earlier builds, unless TensorRT refuses them for being of another version or GPU; then none.
+Timings use_timings(nvinfer1::IBuilderConfig& config, const std::vector<char>& known) {
+  Timings timings;
+  if (!known.empty()) {
+    timings.cache.reset(config.createTimingCache(known.data(), known.size()));
+    timings.are_known = timings.cache && config.setTimingCache(*timings.cache, false);
+  }
+  if (timings.are_known) return timings;
+  timings.cache.reset(config.createTimingCache(nullptr, 0));
+  if (timings.cache && !config.setTimingCache(*timings.cache, false)) timings.cache.reset();
+  return timings;
+}
+
 }  // namespace
 
 std::string weight_name(std::int32_t layer, LayerMatrix matrix) {
@@ -176,12 +194,7 @@ PlanReport build_plan(const PlanRequest& request) {
   config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, kTacticBytes);
   const std::vector<char> known =
       request.timing_cache_path.empty() ? std::vector<char>() : read_if_there(request.timing_cache_path);
-  std::unique_ptr<nvinfer1::ITimingCache> timings(config->createTimingCache(known.data(), known.size()));
-  if (!timings)
-    timings.reset(config->createTimingCache(nullptr, 0));  // of another version or GPU
-  else
-    report.timings_reused = known.size();
-  if (timings) config->setTimingCache(*timings, false);
+  const auto timings = use_timings(*config, known);
   report.network_seconds = seconds_since(begin);
 
   const auto start = std::chrono::steady_clock::now();
@@ -196,7 +209,9 @@ PlanReport build_plan(const PlanRequest& request) {
   report.build_seconds = seconds_since(start);
   write_whole(request.options.plan_path, plan->data(), plan->size());
   report.plan_bytes = plan->size();
-  if (timings && !request.timing_cache_path.empty()) {
+  // TensorRT 8.6 reads a part of the cache only now, and starts afresh with a message where it does not like it.
+  if (timings.are_known && logger.reason().empty()) report.timings_reused = known.size();
+  if (timings.cache && !request.timing_cache_path.empty()) {
     const std::unique_ptr<nvinfer1::IHostMemory> blob(config->getTimingCache()->serialize());
     if (blob) write_whole(request.timing_cache_path, blob->data(), blob->size());
   }

@@ -26,6 +26,12 @@ struct LoadedPlan {
   std::unique_ptr<nvinfer1::ICudaEngine> engine;
 };
 
+// fp16 [rows, inner]: what the MLP's product needs where the library does not fuse GELU into it.
+std::size_t plain_mlp_bytes(const cuda::NetworkShape& shape) {
+  return 2 * static_cast<std::size_t>(shape.limits.max_tokens_per_step + cuda::kSpareRows) *
+         static_cast<std::size_t>(shape.model.n_inner);
+}
+
 std::string remedy(const std::string& path) {
   return "; build it again with `run_harness generate-engines`, after removing " + path;
 }
@@ -49,9 +55,7 @@ class PlanLayers final : public cuda::Layers {
     if (context_.shape.type == cuda::ElementType::kF16) {
       bind_weights();
     } else if (!cuda::gelu_is_fused(gemm_, context_)) {
-      inner_ = cuda::DeviceBuffer(2 * static_cast<std::size_t>(max_rows() + cuda::kSpareRows) *
-                                      static_cast<std::size_t>(context_.shape.model.n_inner),
-                                  "the MLP's product");
+      inner_ = cuda::DeviceBuffer(plain_mlp_bytes(context_.shape), "the MLP's product");
     }
   }
 
@@ -62,8 +66,6 @@ class PlanLayers final : public cuda::Layers {
   }
 
  private:
-  std::int64_t max_rows() const { return context_.shape.limits.max_tokens_per_step; }
-
   void bind(const std::string& name, const void* address) {
     if (!execution_->setTensorAddress(name.c_str(), const_cast<void*>(address))) {
       throw Error(ErrorKind::kInternal, "the plan has no tensor " + name + plan_->logger.reason());
@@ -126,8 +128,10 @@ class PlanSource final : public cuda::LayersSource {
   PlanSource(std::shared_ptr<LoadedPlan> plan) : plan_(std::move(plan)) {}
 
   std::string name() const override { return "tensorrt " + RuntimeLibrary::open().version(); }
-  std::size_t workspace_bytes(const cuda::NetworkShape&) const override {
-    return device_bytes(*plan_->engine) + cuda::Gemm::workspace_bytes();
+  std::size_t workspace_bytes(const cuda::NetworkShape& shape) const override {
+    // Only a library that is at work tells whether it fuses GELU: the worst is counted.
+    const std::size_t mlp = shape.type == cuda::ElementType::kF16 ? 0 : plain_mlp_bytes(shape);
+    return device_bytes(*plan_->engine) + cuda::Gemm::workspace_bytes() + mlp;
   }
   std::unique_ptr<cuda::Layers> make(const cuda::LayersContext& context) const override {
     return std::make_unique<PlanLayers>(context, plan_);

@@ -17,7 +17,8 @@ pub struct Place {
     pub plan: PathBuf,
     /// What the plan was built for, beside it.
     pub manifest: PathBuf,
-    /// What the builder measured on this kind of GPU; every build reads and writes it.
+    /// What the builder measured on this kind of GPU in this precision; every such build reads and writes it. The
+    /// networks of two precisions differ, and TensorRT 8.6 rejects timings of a network that it does not know.
     pub timing_cache: PathBuf,
     /// Held by whoever builds.
     pub lock: PathBuf,
@@ -44,10 +45,11 @@ impl Place {
             .join(config.run.benchmark.name())
             .join(scenario.name());
         let timings = format!(
-            "{}-{}-sm{}.timings",
+            "{}-{}-sm{}-{}.timings",
             needs.engine,
             plain(&needs.builder_version),
-            needs.compute_capability
+            needs.compute_capability,
+            plain(&needs.precision)
         );
         Self {
             manifest: folder.join(format!("{name}{MANIFEST}")),
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!(server.manifest, PathBuf::from(format!("{plan}.json")));
         assert_eq!(
             server.timing_cache,
-            Path::new("engines/box/tensorrt-8.6.0-sm90.timings")
+            Path::new("engines/box/tensorrt-8.6.0-sm90-fp8.timings")
         );
         let mini = place("gptj-mini", &[("scenarios", "single_stream")]);
         assert_eq!(
@@ -148,7 +150,9 @@ mod tests {
             "{place:?}"
         );
         assert!(
-            place.timing_cache.ends_with("tensorrt-8_6_0-sm90.timings"),
+            place
+                .timing_cache
+                .ends_with("tensorrt-8_6_0-sm90-.._fp8.timings"),
             "{place:?}"
         );
     }

@@ -135,10 +135,14 @@ impl Rig {
         serde_json::from_str(&self.text(&format!("{plan}.json"))).unwrap()
     }
 
-    /// How many builds there were: each leaves a line in the timing cache.
+    /// How many builds there were: each leaves a line in the timing cache of its precision.
     pub fn builds(&self) -> usize {
-        fs::read_to_string(self.path("engines/box/tensorrt-1.2.3-sm90.timings"))
-            .map_or(0, |text| text.lines().count())
+        ["fp16", "fp8"]
+            .map(|precision| format!("engines/box/tensorrt-1.2.3-sm90-{precision}.timings"))
+            .iter()
+            .filter_map(|cache| fs::read_to_string(self.path(cache)).ok())
+            .map(|text| text.lines().count())
+            .sum()
     }
 }
 
