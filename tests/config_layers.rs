@@ -336,7 +336,7 @@ fn fp8_takes_the_calibration_that_lies_beside_the_model() {
         scales(&world, &[fp8]),
         (
             beside.clone(),
-            Fp8Range::Max,
+            Fp8Range::P99_99,
             "derived: beside the model".to_owned()
         )
     );
