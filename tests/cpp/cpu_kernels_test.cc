@@ -1,5 +1,5 @@
-// The kernels of every instruction set that this processor has, against the definitions in double: an engine only
-// ever uses the best one, the others run on older machines.
+// The kernels of every instruction set that this processor has, against the definitions in double: an engine
+// only ever uses the best one, the others run on older machines.
 #include "cpu/kernels.h"
 
 #include <gtest/gtest.h>
@@ -55,8 +55,9 @@ Element element_of(float value) {
   return static_cast<Element>(value);
 }
 
-// How far an output may be off: values are of order 1 and weights sum to 1, so that sums in float are off by far less
-// than `absolute`; rounding to bfloat16 takes half a unit in the last of 8 places, at most 2^-8 of the value.
+// How far an output may be off: values are of order 1 and weights sum to 1, so that sums in float are off by
+// far less than `absolute`; rounding to bfloat16 takes half a unit in the last of 8 places, at most 2^-8 of
+// the value.
 template <typename Element>
 double attention_tolerance(double expected) {
   constexpr double absolute = 2e-5;
