@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The figures of docs/performance_log.md on this machine's GPU: GPT-J 6B's shape with synthetic weights and the lengths
+of CNN/DailyMail, each figure a LoadGen test of its own through run_harness.
+
+    benches/gpu_figures.py OUT FIGURE ... [--engine cuda] [--device 0] [--seconds 120] [--harness FILE]
+
+    fp8-offline      Offline in FP8
+    fp8-server       Server in FP8 at 0.97 of Offline's rate, completed
+    fp8-single       SingleStream in FP8
+    fp16-offline     Offline in FP16
+    transformers     the same lengths on Hugging Face transformers (benches/peers)
+    mini-fp8         gptj-mini, AccuracyOnly, in FP8
+    mini-fp8-again   the same, and whether every answer has the same tokens as before
+    mini-fp16        gptj-mini, AccuracyOnly, in FP16
+
+They run in the order in which they are named. OUT gets a folder of logs for each, what the program said, the GPU's clocks
+and power, and summary.md, written anew after each figure so that nothing is lost when the rest is stopped. Exit code 1
+when a figure is missing, INVALID or not accurate enough.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What a server completes, as part of Offline's rate; LoadGen schedules a little more, because the last queries are
+# answered behind the end of the schedule.
+SERVER_SHARE = 0.97 * 1.02
+SYNTHETIC = ["--synthetic", "--sample_concatenate_permutation=false", "--min_query_count=100",
+             "--max_tokens_per_step=4096"]
+MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096"]
+BATCH = "--gpu_batch_size=384"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("figures", nargs="+", choices=sorted(FIGURES), metavar="FIGURE")
+    parser.add_argument("--engine", default="cuda")
+    parser.add_argument("--device", default="0")
+    parser.add_argument("--seconds", type=float, default=120, help="of Offline and Server")
+    parser.add_argument("--fp8-qps", type=float, default=58, help="what Offline in FP8 is expected to reach")
+    parser.add_argument("--fp16-qps", type=float, default=29, help="what Offline in FP16 is expected to reach")
+    parser.add_argument("--samples", type=int, default=32, help="of transformers")
+    parser.add_argument("--harness", type=pathlib.Path, default=ROOT / "target/release/run_harness")
+    return parser.parse_args()
+
+
+def offline(precision):
+    def flags(options, _done):
+        rate = options.fp8_qps if precision == "fp8" else options.fp16_qps
+        return SYNTHETIC + [BATCH, f"--precision={precision}", "--scenarios=offline", "--profile_steps",
+                            f"--min_duration={options.seconds * 1e3:.0f}", f"--offline_expected_qps={rate}"]
+    return flags
+
+
+def server(options, done):
+    measured = done.get("fp8-offline")
+    rate = measured["performance"]["value"] if measured and measured.get("performance") else options.fp8_qps
+    return SYNTHETIC + [BATCH, "--precision=fp8", "--scenarios=server", f"--min_duration={options.seconds * 1e3:.0f}",
+                        f"--server_target_qps={rate * SERVER_SHARE:.2f}"]
+
+
+def single(_options, _done):
+    return SYNTHETIC + ["--gpu_batch_size=1", "--precision=fp8", "--scenarios=single_stream", "--min_duration=15000",
+                        "--single_stream_expected_latency_ns=300000000"]
+
+
+def mini(precision):
+    return lambda _options, _done: MINI + [f"--precision={precision}"]
+
+
+FIGURES = {
+    "fp8-offline": offline("fp8"),
+    "fp8-server": server,
+    "fp8-single": single,
+    "fp16-offline": offline("fp16"),
+    "transformers": None,
+    "mini-fp8": mini("fp8"),
+    "mini-fp8-again": mini("fp8"),
+    "mini-fp16": mini("fp16"),
+}
+
+
+def said(out, name, command):
+    """Runs a command whose output goes to OUT/NAME.log and, but for stdout of a peer, to the terminal."""
+    with open(out / f"{name}.log", "w", encoding="utf-8") as log:
+        log.write(" ".join(map(str, command)) + "\n")
+        log.flush()
+        return subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def answers(out, name):
+    """Of an accuracy run: sample -> tokens, in hexadecimal."""
+    log = next((out / name).rglob("mlperf_log_accuracy.json"))
+    return {entry["qsl_idx"]: entry["data"] for entry in json.loads(log.read_text())}
+
+
+def row(name, result):
+    """What summary.md says of a test, and whether that is well."""
+    if result is None:
+        return "no result: see its log", False
+    if result["status"] != "completed":
+        return f"{result['status']}: {(result['failure'] or {}).get('message', '')}", False
+    if result["accuracy"]:
+        scores = result["accuracy"]["scores"]
+        passed = result["accuracy"]["passed"]
+        text = f"ROUGE {scores['rouge1']:.3f} / {scores['rouge2']:.3f} / {scores['rougeL']:.3f}, passed: {passed}"
+        return text + (f", {result['same']} of {result['of']} answers as before" if "same" in result else ""), \
+            bool(passed) and result.get("same") == result.get("of")
+    performance = result["performance"]
+    harness = result["harness"]
+    verdict = "VALID" if result["valid"] else "INVALID"
+    if performance["metric"].startswith("early_stopping"):
+        figure = f"{performance['value'] / 1e6:.1f} ms"
+    else:
+        figure = f"{performance['value']:.2f}/s, completed {performance['samples_per_second']:.2f}/s"
+        figure += f", p99 {performance['latency_ns']['p99'] / 1e9:.2f} s" if name.endswith("server") else ""
+    return (f"{figure}, {verdict}, {harness['seconds']:.0f} s, {harness['samples']} samples, at most "
+            f"{harness['peak_running']} in flight and {harness['peak_kv_blocks']} KV blocks"), bool(result["valid"])
+
+
+def run(options, name, done):
+    out = options.out
+    if name == "transformers":
+        command = [sys.executable, ROOT / "benches/peers/transformers_gptj.py", "--samples", str(options.samples)]
+        environment = ["env", f"CUDA_VISIBLE_DEVICES={options.device}"]
+        said(out, name, environment + command)
+        lines = [line for line in (out / f"{name}.log").read_text().splitlines() if line.startswith("{")]
+        if not lines:
+            return None, "no result: see its log", False
+        peer = json.loads(lines[-1])
+        return peer, f"{peer['samples_per_second']} samples/s ({peer['what']})", True
+    logs = out / name
+    command = [options.harness, f"--engine={options.engine}", f"--devices={options.device}", f"--log_dir={logs}",
+               "--verbose", *FIGURES[name](options, done)]
+    said(out, name, command)
+    found = sorted(logs.rglob("result.json"))
+    result = json.loads(found[-1].read_text()) if found else None
+    if name == "mini-fp8-again" and result and "mini-fp8" in done:
+        before, after = answers(out, "mini-fp8"), answers(out, name)
+        result["of"] = len(before)
+        result["same"] = sum(before[sample] == after.get(sample) for sample in before)
+    return result, *row(name, result)
+
+
+def main():
+    options = arguments()
+    options.out = options.out.resolve()
+    options.out.mkdir(parents=True, exist_ok=True)
+    query = ["nvidia-smi", "-i", options.device, "--format=csv,noheader"]
+    with open(options.out / "device.txt", "w", encoding="utf-8") as device:
+        subprocess.run(query + ["--query-gpu=name,driver_version,power.limit,clocks.max.sm"], stdout=device, check=True)
+    watch = query + ["--query-gpu=timestamp,clocks.sm,power.draw,memory.used", "-l", "5"]
+    fields = {name: None for name in options.figures}
+    done, good = {}, True
+    with open(options.out / "nvidia-smi.csv", "w", encoding="utf-8") as clocks, \
+            subprocess.Popen(watch, stdout=clocks) as watcher:
+        try:
+            for name in options.figures:
+                begin = time.monotonic()
+                done[name], text, well = run(options, name, done)
+                good = good and well
+                fields[name] = text
+                print(f"{name}: {text} [{time.monotonic() - begin:.0f} s in all]", flush=True)
+                lines = [f"| {name} | {text or 'not run'} |" for name, text in fields.items()]
+                (options.out / "summary.md").write_text("\n".join(["| figure | result |", "|---|---|", *lines]) + "\n")
+        finally:
+            watcher.terminate()
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
