@@ -2,7 +2,7 @@
 """The figures of docs/performance_log.md on this machine's GPU: GPT-J 6B's shape with synthetic weights and the lengths
 of CNN/DailyMail, each figure a LoadGen test of its own through run_harness.
 
-    benches/gpu_figures.py OUT FIGURE ... [--engine cuda] [--device 0] [--seconds 120] [--harness FILE]
+    benches/gpu_figures.py OUT FIGURE[.ENGINE] ... [--device 0] [--seconds 120] [--harness FILE]
 
     fp8-offline      Offline in FP8
     fp8-server       Server in FP8 at 0.97 of Offline's rate, completed
@@ -12,6 +12,11 @@ of CNN/DailyMail, each figure a LoadGen test of its own through run_harness.
     mini-fp8         gptj-mini, AccuracyOnly, in FP8
     mini-fp8-again   the same, and whether every answer has the same tokens as before
     mini-fp16        gptj-mini, AccuracyOnly, in FP16
+    mini-run         gptj-mini, Offline and Server, plans built first, as `make run` does
+    plans            plans of the 6B shape in FP8 and FP16: cold, unchanged, changed, and built anew with timings
+
+ENGINE is cuda unless it is named: `fp8-offline.tensorrt`; cpu is for trying this script. Answers of another engine than
+cuda are compared with those of cuda, if that figure came before.
 
 They run in the order in which they are named. OUT gets a folder of logs for each, what the program said, the GPU's clocks
 and power, and summary.md, written anew after each figure so that nothing is lost when the rest is stopped. Exit code 1
@@ -33,13 +38,20 @@ SYNTHETIC = ["--synthetic", "--sample_concatenate_permutation=false", "--min_que
              "--max_tokens_per_step=4096"]
 MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096"]
 BATCH = "--gpu_batch_size=384"
+ENGINES = ("cuda", "tensorrt", "cpu")
+
+
+def figure(text):
+    name, _, engine = text.partition(".")
+    if name not in FIGURES or engine not in ("", *ENGINES):
+        raise argparse.ArgumentTypeError(f"{text}: one of {', '.join(FIGURES)}, with .{' or .'.join(ENGINES)} behind it")
+    return text
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("figures", nargs="+", choices=sorted(FIGURES), metavar="FIGURE")
-    parser.add_argument("--engine", default="cuda")
+    parser.add_argument("figures", nargs="+", type=figure, metavar="FIGURE[.ENGINE]")
     parser.add_argument("--device", default="0")
     parser.add_argument("--seconds", type=float, default=120, help="of Offline and Server")
     parser.add_argument("--fp8-qps", type=float, default=58, help="what Offline in FP8 is expected to reach")
@@ -50,27 +62,27 @@ def arguments():
 
 
 def offline(precision):
-    def flags(options, _done):
+    def flags(options, _done, _engine):
         rate = options.fp8_qps if precision == "fp8" else options.fp16_qps
         return SYNTHETIC + [BATCH, f"--precision={precision}", "--scenarios=offline", "--profile_steps",
                             f"--min_duration={options.seconds * 1e3:.0f}", f"--offline_expected_qps={rate}"]
     return flags
 
 
-def server(options, done):
-    measured = done.get("fp8-offline")
+def server(options, done, engine):
+    measured = done.get("fp8-offline" + engine)
     rate = measured["performance"]["value"] if measured and measured.get("performance") else options.fp8_qps
     return SYNTHETIC + [BATCH, "--precision=fp8", "--scenarios=server", f"--min_duration={options.seconds * 1e3:.0f}",
                         f"--server_target_qps={rate * SERVER_SHARE:.2f}"]
 
 
-def single(_options, _done):
+def single(_options, _done, _engine):
     return SYNTHETIC + ["--gpu_batch_size=1", "--precision=fp8", "--scenarios=single_stream", "--min_duration=15000",
                         "--single_stream_expected_latency_ns=300000000"]
 
 
 def mini(precision):
-    return lambda _options, _done: MINI + [f"--precision={precision}"]
+    return lambda _options, _done, _engine: MINI + [f"--precision={precision}"]
 
 
 FIGURES = {
@@ -82,7 +94,14 @@ FIGURES = {
     "mini-fp8": mini("fp8"),
     "mini-fp8-again": mini("fp8"),
     "mini-fp16": mini("fp16"),
+    "mini-run": None,
+    "plans": None,
 }
+
+
+def at(options, engine):
+    """Which engine, and where."""
+    return [f"--engine={engine}", *([] if engine == "cpu" else [f"--devices={options.device}"])]
 
 
 def said(out, name, command):
@@ -109,8 +128,7 @@ def row(name, result):
         scores = result["accuracy"]["scores"]
         passed = result["accuracy"]["passed"]
         text = f"ROUGE {scores['rouge1']:.3f} / {scores['rouge2']:.3f} / {scores['rougeL']:.3f}, passed: {passed}"
-        return text + (f", {result['same']} of {result['of']} answers as before" if "same" in result else ""), \
-            bool(passed) and result.get("same") == result.get("of")
+        return text + (f", {result['same']} of {result['of']} answers as before" if "same" in result else ""), bool(passed)
     performance = result["performance"]
     harness = result["harness"]
     verdict = "VALID" if result["valid"] else "INVALID"
@@ -123,28 +141,76 @@ def row(name, result):
             f"{harness['peak_running']} in flight and {harness['peak_kv_blocks']} KV blocks"), bool(result["valid"])
 
 
+def transformers(options, out, name):
+    command = ["env", f"CUDA_VISIBLE_DEVICES={options.device}", sys.executable,
+               ROOT / "benches/peers/transformers_gptj.py", "--samples", str(options.samples)]
+    said(out, name, command)
+    lines = [line for line in (out / f"{name}.log").read_text().splitlines() if line.startswith("{")]
+    if not lines:
+        return None, "no result: see its log", False
+    peer = json.loads(lines[-1])
+    return peer, f"{peer['samples_per_second']} samples/s ({peer['what']})", True
+
+
+def mini_run(options, out, name, engine):
+    """What `make run` does: plans first, then both scenarios."""
+    common = [*at(options, engine), "--scenarios=offline,server",
+              f"--log_dir={out / name}", f"--engine_dir={out / 'engines'}"]
+    codes = [said(out, f"{name}-engines", [options.harness, "generate-engines", *common]),
+             said(out, name, [options.harness, *common])]
+    results = [json.loads(path.read_text()) for path in sorted((out / name).rglob("result.json"))]
+    rows = [row(f"mini-{result['config']['run']['scenario'].lower()}", result) for result in results]
+    good = codes == [0, 0] and len(results) == 2 and all(well for _, well in rows)
+    return None, f"exit codes {codes}; " + "; ".join(text for text, _ in rows), good
+
+
+def plans(options, out, name, engine):
+    """Seconds of each build, and whether one was made: the plan's date tells."""
+    texts, good = [], True
+    for precision in ("fp8", "fp16"):
+        folder = out / name / precision
+        common = [options.harness, "generate-engines", *at(options, engine), *SYNTHETIC,
+                  f"--precision={precision}", "--scenarios=offline", f"--engine_dir={folder}"]
+        seen = {}
+        for what, flags, builds in (("cold", [BATCH], True), ("unchanged", [BATCH], False),
+                                    ("changed batch size", ["--gpu_batch_size=256"], True),
+                                    ("built anew", [BATCH, "--force_build_engines"], True)):
+            begin = time.monotonic()
+            code = said(out, f"{name}-{precision}-{what.replace(' ', '-')}", common + flags)
+            seconds = time.monotonic() - begin
+            found = {path: path.stat().st_mtime_ns for path in folder.rglob("*.plan")}
+            good = good and code == 0 and (found != seen) == builds
+            sizes = sorted(path.stat().st_size for path in found)
+            texts.append(f"{precision} {what}: {seconds:.1f} s, {'built' if found != seen else 'kept'}, {sizes} bytes")
+            seen = found
+    return None, "; ".join(texts), good
+
+
 def run(options, name, done):
+    """The result, what summary.md says, and whether it is well."""
     out = options.out
-    if name == "transformers":
-        command = [sys.executable, ROOT / "benches/peers/transformers_gptj.py", "--samples", str(options.samples)]
-        environment = ["env", f"CUDA_VISIBLE_DEVICES={options.device}"]
-        said(out, name, environment + command)
-        lines = [line for line in (out / f"{name}.log").read_text().splitlines() if line.startswith("{")]
-        if not lines:
-            return None, "no result: see its log", False
-        peer = json.loads(lines[-1])
-        return peer, f"{peer['samples_per_second']} samples/s ({peer['what']})", True
+    kind, _, engine = name.partition(".")
+    suffix, engine = f".{engine}" if engine else "", engine or "cuda"
+    if kind == "transformers":
+        return transformers(options, out, name)
+    if kind in ("mini-run", "plans"):
+        return {"mini-run": mini_run, "plans": plans}[kind](options, out, name, engine)
     logs = out / name
-    command = [options.harness, f"--engine={options.engine}", f"--devices={options.device}", f"--log_dir={logs}",
-               "--verbose", *FIGURES[name](options, done)]
+    command = [options.harness, *at(options, engine), f"--log_dir={logs}",
+               f"--engine_dir={out / 'engines'}", "--verbose", *FIGURES[kind](options, done, suffix)]
     said(out, name, command)
     found = sorted(logs.rglob("result.json"))
     result = json.loads(found[-1].read_text()) if found else None
-    if name == "mini-fp8-again" and result and "mini-fp8" in done:
-        before, after = answers(out, "mini-fp8"), answers(out, name)
-        result["of"] = len(before)
-        result["same"] = sum(before[sample] == after.get(sample) for sample in before)
-    return result, *row(name, result)
+    before = kind.removesuffix("-again") + suffix if kind.endswith("-again") else kind
+    if kind.startswith("mini-") and before != name and done.get(before) and result and result["accuracy"]:
+        old, new = answers(out, before), answers(out, name)
+        result["of"] = len(old)
+        result["same"] = sum(old[sample] == new.get(sample) for sample in old)
+    text, well = row(name, result)
+    # Engines of other sums may differ in near ties; the same engine may not.
+    if result and kind.endswith("-again") and result.get("same") != result.get("of"):
+        well = False
+    return result, text, well
 
 
 def main():
