@@ -31,7 +31,7 @@ cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'te
 
 .DEFAULT_GOAL := help
 .PHONY: help tools run build prebuild generate_engines calibrate run_harness link_dirs doctor download_help \
-        import_model preprocess_data clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
+        import_model preprocess_data tune_server clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
         test_cuda_sanitizer lint check_format format bench
 
 help: ## Show this list
@@ -81,6 +81,9 @@ preprocess_data: build ## Tokenise the data set and keep it as npy files
 
 clean: ## Remove what was built; data, models, logs and fetched packages stay
 	@$(CARGO) clean
+
+tune_server: build ## Find the highest valid rate of the Server scenario and keep it in configs/user.toml
+	@$(harness) tune-server $(RUN_ARGS)
 
 # Quick checks first: a slip of the pen is told within a minute.
 test: check_format lint test_rust test_cpp test_asan test_tsan test_cuda ## Everything that can be tested without a GPU

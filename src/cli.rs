@@ -28,6 +28,7 @@ mod preprocess_data;
 mod probe_engine;
 mod run_harness;
 mod show_config;
+mod tune_server;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -85,6 +86,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::Calibrate(args)) => calibrate::run(&cli, args)?,
         Some(Command::Completions(args)) => completions::run(args)?,
         Some(Command::Man(args)) => man::run(args)?,
+        Some(Command::TuneServer(args)) => tune_server::run(&cli, args)?,
         Some(Command::ProbeEngine(args)) => probe_engine::run(args)?,
         Some(Command::ProvidePlan) => return provide_main(),
         Some(Command::RunTest) => return child_main(),

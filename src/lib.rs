@@ -16,3 +16,4 @@ pub mod run;
 pub mod scheduler;
 pub mod scratch;
 pub mod system;
+pub mod tune;

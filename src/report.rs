@@ -1,12 +1,16 @@
 //! result.json, metadata.json, the console summary, and explanations of invalid results.
 
+pub mod command_line;
+pub mod early_stopping;
 pub mod explain;
 pub mod files;
 pub mod loadgen_log;
 pub mod metadata;
 pub mod result;
+pub mod server_rate;
 pub mod summary;
 
+pub use command_line::CommandLine;
 pub use explain::Finding;
 pub use loadgen_log::{LoadgenLog, LoadgenLogError};
 pub use result::{Status, TestResult};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueHint, value_parser};
 
 use crate::config::{Flag, Group, KEYS, Key, Kind};
+use crate::report::CommandLine;
 
 /// Every configuration key as an optional flag, and where further layers are.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +24,27 @@ impl ConfigArgs {
         let flag = self.flags.first().map(|(key, _)| key.name);
         let folder = self.config_dir.as_ref().map(|_| "config_dir");
         flag.or(folder).or(self.files.first().map(|_| "config"))
+    }
+
+    /// The command that these flags were typed for, without the name of a command of the program's.
+    pub fn command_line(&self) -> CommandLine {
+        let folder = self.config_dir.iter().map(|dir| ("config_dir", dir));
+        let files = self.files.iter().map(|file| ("config", file));
+        let paths = folder
+            .chain(files)
+            .map(|(name, path)| format!("--{name}={}", path.display()));
+        let flags = self
+            .flags
+            .iter()
+            .map(|(key, text)| match (key.kind, text.as_str()) {
+                (Kind::Bool, "true") => format!("--{}", key.name),
+                _ => format!("--{}={text}", key.name),
+            });
+        let program = std::env::args().next();
+        CommandLine::new(
+            program.unwrap_or_else(|| "run_harness".to_owned()),
+            paths.chain(flags).collect(),
+        )
     }
 }
 

@@ -108,6 +108,21 @@ Examples:
   run_harness generate-engines --engine=tensorrt --force_build_engines"
     )]
     GenerateEngines(ConfigArgs),
+    /// Find the highest rate at which a Server test is VALID here, and write it into the user's file
+    #[command(
+        alias = "tune_server",
+        after_help = "\
+Short tests find the rate: each is a LoadGen run of its own, and what its queue does is followed to the end of a full test.
+A full test confirms it. The rate goes into configs/user.toml (or the file of --config or $GPTJ_CONFIG), in the section of
+this workload, engine and scheduler, where the next run finds it. The search begins at server_target_qps, or measures.
+
+Examples:
+  run_harness tune-server
+  run_harness tune-server --config=mine.toml --engine=cuda --precision=fp8
+  run_harness tune-server --tune_precision=0.05 --probe_duration=20000 --dry_run --json
+  run_harness tune-server --server_target_qps=29.5"
+    )]
+    TuneServer(TuneServerArgs),
     /// Print the script that completes this program's options in a shell
     #[command(after_help = "\
 Examples:
@@ -188,6 +203,30 @@ pub struct CalibrateArgs {
     pub config: ConfigArgs,
 }
 
+/// What `tune-server` does.
+#[derive(Debug, clap::Args)]
+pub struct TuneServerArgs {
+    /// How close to the limit, as a share of the rate, from 0.005 to 0.5 [default: 0.02] [example: --tune_precision=0.05]
+    #[arg(
+        long = "tune_precision",
+        value_name = "SHARE",
+        default_value = "0.02",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = tune_precision)]
+    pub tune_precision: f64,
+    /// How long queries of a short test come, in milliseconds [default: a tenth of min_duration, at least 10000]
+    /// [example: --probe_duration=60000]
+    #[arg(long = "probe_duration", value_name = "MS", value_parser = milliseconds)]
+    pub probe_duration: Option<u64>,
+    /// Write nothing: the rate is printed alone
+    #[arg(long = "dry_run")]
+    pub dry_run: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
 /// What `completions` prints.
 #[derive(Debug, clap::Args)]
 pub struct CompletionsArgs {
@@ -206,6 +245,19 @@ pub struct ManArgs {
 fn one_or_more(text: &str) -> Result<usize, &'static str> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or("expected a whole number of at least 1")
+}
+
+fn tune_precision(text: &str) -> Result<f64, &'static str> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| (0.005..=0.5).contains(share));
+    share.ok_or("expected a number from 0.005 to 0.5")
+}
+
+fn milliseconds(text: &str) -> Result<u64, &'static str> {
+    let number = text.parse().ok().filter(|number| *number >= 500);
+    number.ok_or("expected a whole number of at least 500 (milliseconds)")
 }
 
 /// What `probe-engine` looks at.
@@ -234,6 +286,7 @@ impl Cli {
             Command::ShowConfig(args) => Some(&args.config),
             Command::PreprocessData(args) => Some(&args.config),
             Command::Calibrate(args) => Some(&args.config),
+            Command::TuneServer(args) => Some(&args.config),
             Command::Doctor(args) | Command::GenerateEngines(args) => Some(args),
             Command::LinkDirs
             | Command::DownloadHelp

@@ -57,7 +57,7 @@ pub const OPTIONS: &[Original] = &[
     option("audit_test", "compliance test to run"),
     option("no_audit_verify", "compliance tests: run without verifying"),
 
-    differs("test_mode", "what LoadGen does: performance, accuracy, both, or a search for the peak", "PerformanceOnly, AccuracyOnly or SubmissionRun; FindPeakPerformance, the search, is refused"),
+    differs("test_mode", "what LoadGen does: performance, accuracy, both, or a search for the peak", "PerformanceOnly, AccuracyOnly or SubmissionRun; FindPeakPerformance, the search, is refused: `run_harness tune-server` searches"),
     differs("fast", "a run of one minute, min_query_count 1", "lengthens nothing that is shorter already"),
     option("min_duration", "shortest run, in milliseconds"),
     option("max_duration", "longest run, in milliseconds"),
@@ -233,7 +233,7 @@ pub const TARGETS: &[(&[&str], &str)] = &[
     (&["clean", "clean_shallow", "clean_triton"], "`make clean`: what was built; data, models and logs stay"),
     (&["info"], "`make doctor`"),
     (&["shell", "copy_profiles", "set_virtual_memory_overcommit", "run_harness_correlation"], "nothing needs them"),
-    (&["autotune"], "rates that are `auto`, the default, are measured before the test; docs/systems.md has the other values"),
+    (&["autotune"], "`make tune_server` finds the highest rate of Server; without it rates that are `auto`, the default, are measured before the test; docs/performance_tuning_guide.md has the rest"),
     (&["run_harness_power"], "none: power is not measured"),
     (&["run_audit_harness", "run_audit_test01", "run_audit_test04", "run_audit_test05", "stage_compliance"], "none: no compliance test was asked of GPT-J in v3.1 to v5.0"),
     (&["generate_conf_files"], "every run writes the user.conf that LoadGen read beside its logs"),

@@ -17,7 +17,9 @@ use crate::run::{Ran, run_all};
 /// Resolves what is asked for, runs every test of it and prints what came of them.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     let here = Here::look()?;
-    let resolution = here.resolve(cli.config())?;
+    let config = cli.config();
+    let command = config.command_line();
+    let resolution = here.resolve(config)?;
     let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
     for notice in resolution.notices.iter().filter(|_| !quiet) {
         eprintln!("note: {notice}");
@@ -31,7 +33,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     if cli.json {
         check_stdout(&resolution)?;
     }
-    let ran = run_all(&resolution)?;
+    let ran = run_all(&resolution, &command)?;
     match cli.json {
         true => print_json(&to_json(&ran))?,
         false => print(&summary(&ran.results, &ran.not_run))?,

@@ -197,7 +197,10 @@ impl Key {
             Kind::Choice(names) => choose(names, text)
                 .or_else(|| choose(names, other_spelling(text)?))
                 .map(|name| Value::Text(name.to_owned()))
-                .ok_or_else(wrong),
+                .ok_or_else(|| match instead_of(text) {
+                    Some(instead) => format!("{}; {instead}", wrong()),
+                    None => wrong(),
+                }),
             Kind::Name if !text.chars().all(is_name_char) || text.starts_with('.') => Err(wrong()),
             Kind::List | Kind::Path if text.trim().is_empty() => Err(wrong()),
             Kind::List | Kind::Name | Kind::Text | Kind::Path => Ok(Value::Text(text.to_owned())),
@@ -268,6 +271,18 @@ fn other_spelling(text: &str) -> Option<&'static str> {
         .iter()
         .find(|(other, _)| squash(other) == squash(text))?;
     Some(ours)
+}
+
+/// What does the work of a value that is refused.
+fn instead_of(text: &str) -> Option<&'static str> {
+    const INSTEAD: &[(&str, &str)] = &[(
+        "FindPeakPerformance",
+        "`run_harness tune-server` searches for the highest rate in LoadGen's place",
+    )];
+    let found = INSTEAD
+        .iter()
+        .find(|(name, _)| squash(name) == squash(text));
+    found.map(|(_, instead)| *instead)
 }
 
 fn squash(text: &str) -> String {

@@ -68,6 +68,9 @@ pub struct Resolution {
     pub plans: Vec<Plan>,
     /// Lines for people, none of them twice.
     pub notices: Vec<String>,
+    /// The user's own file, which need not be there yet: the last of those that were named, or `user.toml` in the folder
+    /// of the layers; `None` where there is no such folder.
+    pub user_file: Option<PathBuf>,
 }
 
 /// Resolves a request into tests.
@@ -87,9 +90,16 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
         workloads: &workloads,
         may_choose: false,
     };
+    let named = named_files(request);
+    let own = match (&layers, named.last()) {
+        (_, Some(last)) => Some(last.clone()),
+        (Layers::Folder(folder), None) => Some(folder.join("user.toml")),
+        (Layers::BuiltIn, None) => None,
+    };
+    // What was named must be there.
+    let unnamed = own.iter().filter(|path| named.is_empty() && path.is_file());
     let user = user_files(
-        request,
-        &layers,
+        named.iter().chain(unnamed),
         Rules {
             may_choose: true,
             ..rules
@@ -126,6 +136,7 @@ pub fn resolve(request: &Request, around: &Surroundings<'_>) -> Result<Resolutio
     let mut resolution = Resolution {
         plans: Vec::new(),
         notices: Vec::new(),
+        user_file: own,
     };
     resolution.notices.extend(assets.notice.clone());
     resolution.notices.extend(devices.notices.iter().cloned());
@@ -246,21 +257,19 @@ fn env_path(request: &Request, name: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
-fn user_files(
-    request: &Request,
-    layers: &Layers,
+/// The user's own files that were named.
+fn named_files(request: &Request) -> Vec<PathBuf> {
+    match request.files.as_slice() {
+        [] => env_path(request, "GPTJ_CONFIG").into_iter().collect(),
+        files => files.to_vec(),
+    }
+}
+
+fn user_files<'a>(
+    paths: impl Iterator<Item = &'a PathBuf>,
     rules: Rules<'_>,
 ) -> Result<Vec<LayerFile>, Failure> {
-    let mut paths = request.files.clone();
-    if paths.is_empty() {
-        paths.extend(env_path(request, "GPTJ_CONFIG"));
-    }
-    if let (true, Layers::Folder(folder)) = (paths.is_empty(), layers) {
-        let path = folder.join("user.toml");
-        paths.extend(path.is_file().then_some(path));
-    }
     paths
-        .iter()
         .map(|path| file::read(path, &path.display().to_string(), rules))
         .collect()
 }

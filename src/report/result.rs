@@ -171,6 +171,24 @@ pub struct Harness {
     pub mean_running: f64,
     /// Seconds from the first query to the last answer.
     pub seconds: f64,
+    /// Server: how the queue grew; absent in other scenarios, and where nothing was seen of it.
+    #[serde(default)]
+    pub queue: Option<Queue>,
+}
+
+/// How the queue of a Server test grew, as seen several times a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Seconds from the first query to the last one.
+    pub arrival_seconds: f64,
+    /// Queries that were open when the last one came.
+    pub outstanding_at_last_arrival: u64,
+    /// The longest time without a pause, in seconds, in which more requests waited than come in two steps.
+    pub busy_seconds: f64,
+    /// Answers a second in that time: what the engines hold. Absent where it was too short to tell.
+    pub served_per_second: Option<f64>,
+    /// Seconds by which these answers were behind their queries at the very beginning.
+    pub lag_seconds: Option<f64>,
 }
 
 impl From<&ffi::RunOutcome> for Harness {
@@ -186,6 +204,7 @@ impl From<&ffi::RunOutcome> for Harness {
             mean_step_fill: outcome.mean_step_fill,
             mean_running: outcome.mean_running,
             seconds: outcome.seconds,
+            queue: None,
         }
     }
 }

@@ -73,6 +73,9 @@ fn completed(text: &mut String, result: &TestResult) {
         for finding in &result.findings {
             line(text, "", &format!("{}: {}", finding.rule, finding.message));
             line(text, "", &format!("remedy: {}", finding.remedy));
+            if let Some(command) = &finding.command {
+                line(text, "", &format!("next: {command}"));
+            }
         }
         speed(text, performance, result.config.run.scenario);
     }

@@ -9,7 +9,7 @@ use super::protocol::{TestReport, TestSpec};
 use super::signals::StopRequests;
 use crate::config::{Plan, Resolution, ResolvedConfig, Scenario};
 use crate::error::{Failure, FailureKind};
-use crate::report::{Status, TestResult};
+use crate::report::{CommandLine, Status, TestResult};
 
 /// LoadGen obeys this file in the working folder without being asked.
 pub const AUDIT_CONFIG: &str = "audit.config";
@@ -26,8 +26,8 @@ pub struct Ran {
 }
 
 /// Runs all tests of a resolution. Failing before the first one has no results to tell of.
-pub fn run_all(resolution: &Resolution) -> Result<Ran, Failure> {
-    let mut tests = Tests::new(resolution)?;
+pub fn run_all(resolution: &Resolution, command: &CommandLine) -> Result<Ran, Failure> {
+    let mut tests = Tests::new(resolution, command)?;
     let failure = tests.run().err();
     let not_run = tests.plans[tests.results.len()..].iter();
     Ok(Ran {
@@ -37,8 +37,67 @@ pub fn run_all(resolution: &Resolution) -> Result<Ran, Failure> {
     })
 }
 
+/// Runs tests one by one, each decided on when the one before is known.
+pub struct OneByOne {
+    command: CommandLine,
+    stop: StopRequests,
+}
+
+impl OneByOne {
+    /// From now on, signals are counted instead of ending the process.
+    pub fn new(command: CommandLine) -> Result<Self, Failure> {
+        refuse_audit_config()?;
+        Ok(Self {
+            command,
+            stop: StopRequests::listen()?,
+        })
+    }
+
+    /// Runs a test to its end. One that did not complete is a failure.
+    pub fn run(&self, config: &ResolvedConfig) -> Result<TestResult, Failure> {
+        if self.stop.count() > 0 {
+            return Err(Failure::interrupted("stopped before the next test"));
+        }
+        let _folder = TestFolder::claim(&config.test_dir())?;
+        let spec = TestSpec {
+            offline_rate: None,
+            config: config.clone(),
+            command: self.command.clone(),
+        };
+        let report = one(&spec, &self.stop)?;
+        match report.unwritten.or(report.result.failure.clone()) {
+            Some(failure) => Err(failure.because_of(config)),
+            None => Ok(report.result),
+        }
+    }
+}
+
+/// LoadGen would take its settings from there.
+fn refuse_audit_config() -> Result<(), Failure> {
+    if !Path::new(AUDIT_CONFIG).exists() {
+        return Ok(());
+    }
+    Err(
+        Failure::user(format!("there is an {AUDIT_CONFIG} in the working folder"))
+            .because("LoadGen would take its settings from it instead of from the configuration")
+            .hint(format!("remove {AUDIT_CONFIG}, or run in another folder")),
+    )
+}
+
+fn one(spec: &TestSpec, stop: &StopRequests) -> Result<TestReport, Failure> {
+    let job = Job {
+        command: "run-test",
+        what: "the test's process",
+        stopped: "the test was stopped before its end",
+        engine: &spec.config.engine,
+    };
+    let report = job.run(spec, stop)?;
+    Ok(report.unwrap_or_else(|failure| lost(spec, failure)))
+}
+
 struct Tests<'a> {
     plans: &'a [Plan],
+    command: &'a CommandLine,
     /// Held until all tests are over.
     _folders: Vec<TestFolder>,
     stop: StopRequests,
@@ -47,16 +106,8 @@ struct Tests<'a> {
 
 impl<'a> Tests<'a> {
     /// Claims every folder before anything runs: a mistake is told at once, not after the first test.
-    fn new(resolution: &'a Resolution) -> Result<Self, Failure> {
-        if Path::new(AUDIT_CONFIG).exists() {
-            return Err(
-                Failure::user(format!("there is an {AUDIT_CONFIG} in the working folder"))
-                    .because(
-                        "LoadGen would take its settings from it instead of from the configuration",
-                    )
-                    .hint(format!("remove {AUDIT_CONFIG}, or run in another folder")),
-            );
-        }
+    fn new(resolution: &'a Resolution, command: &'a CommandLine) -> Result<Self, Failure> {
+        refuse_audit_config()?;
         let folders = resolution
             .plans
             .iter()
@@ -64,6 +115,7 @@ impl<'a> Tests<'a> {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             plans: &resolution.plans,
+            command,
             _folders: folders,
             stop: StopRequests::listen()?,
             results: Vec::new(),
@@ -78,8 +130,9 @@ impl<'a> Tests<'a> {
             let spec = TestSpec {
                 offline_rate: self.offline_rate(&plan.config),
                 config: plan.config.clone(),
+                command: self.command.clone(),
             };
-            let report = self.one(&spec)?;
+            let report = one(&spec, &self.stop)?;
             let failure = report.unwritten.or(report.result.failure.clone());
             self.results.push((plan.config.test_dir(), report.result));
             if let Some(failure) = failure {
@@ -104,17 +157,6 @@ impl<'a> Tests<'a> {
             same(&result.config) && result.status == Status::Completed && result.valid == Some(true)
         })?;
         Some(result.performance.as_ref()?.samples_per_second)
-    }
-
-    fn one(&self, spec: &TestSpec) -> Result<TestReport, Failure> {
-        let job = Job {
-            command: "run-test",
-            what: "the test's process",
-            stopped: "the test was stopped before its end",
-            engine: &spec.config.engine,
-        };
-        let report = job.run(spec, &self.stop)?;
-        Ok(report.unwrap_or_else(|failure| lost(spec, failure)))
     }
 
     fn check_validity(&self) -> Result<(), Failure> {

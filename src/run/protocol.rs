@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ResolvedConfig;
 use crate::error::Failure;
-use crate::report::TestResult;
+use crate::report::{CommandLine, TestResult};
 
 /// One test, as the parent hands it over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct TestSpec {
     pub config: ResolvedConfig,
     /// Samples per second that an Offline test of the same engines reached a moment ago.
     pub offline_rate: Option<f64>,
+    /// The command that it is part of, for advice on the next one.
+    pub command: CommandLine,
 }
 
 /// How it ended.

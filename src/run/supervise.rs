@@ -111,6 +111,7 @@ fn watch<T>(
         }
         let (stage, progress) = shared.look();
         let snapshot = ffi::snapshot(&progress);
+        shared.watch_queue(stage, &snapshot);
         shared.said().iter().for_each(|line| ticker.say(line));
         if over.is_none() && stop.count() > 0 {
             over = Some((

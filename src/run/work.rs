@@ -2,15 +2,17 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use cxx::SharedPtr;
 
 use super::evaluate;
 use super::inputs::{self, SampleSource, failed};
 use super::protocol::TestSpec;
+use super::queue::QueueWatch;
 use super::rates::{self, Need};
 use crate::bridge::ffi;
-use crate::config::TestMode;
+use crate::config::{Scenario, TestMode};
 use crate::engines::{Engines, Listener, Phase};
 use crate::error::Failure;
 use crate::model::calibration::RangesUsed;
@@ -54,6 +56,7 @@ pub struct Shared {
     done: AtomicU64,
     total: AtomicU64,
     said: Mutex<Vec<String>>,
+    queue: Mutex<QueueWatch>,
 }
 
 impl Shared {
@@ -65,6 +68,7 @@ impl Shared {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             said: Mutex::new(Vec::new()),
+            queue: Mutex::new(QueueWatch::default()),
         }
     }
 
@@ -91,6 +95,13 @@ impl Shared {
         let fresh = self.enter(stage);
         self.total.store(total, Ordering::Relaxed);
         fresh
+    }
+
+    /// Notes where LoadGen's run is; called several times a second.
+    pub fn watch_queue(&self, stage: Stage, snapshot: &ffi::ProgressSnapshot) {
+        if stage == Stage::Running {
+            locked(&self.queue).note(Instant::now(), snapshot);
+        }
     }
 
     /// Lines for people since the last call: whoever draws the progress keeps them apart from it.
@@ -179,7 +190,14 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     let settings = ffi::RunSettings::from(config);
     let outcome = ffi::run_test(&settings, &generation, pool.pin_mut(), &samples, &progress);
     let outcome = outcome.map_err(failed)?;
-    result.harness = Some(Harness::from(&outcome));
+    let queue = match config.run.scenario {
+        Scenario::Server => locked(&shared.queue).conclude(),
+        Scenario::Offline | Scenario::SingleStream => None,
+    };
+    result.harness = Some(Harness {
+        queue,
+        ..Harness::from(&outcome)
+    });
     if outcome.interrupted {
         return Err(Failure::interrupted("the test was stopped before its end"));
     }
@@ -203,7 +221,12 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     }
     if config.run.test_mode != TestMode::AccuracyOnly {
         result.performance = Some(evaluate::performance(&log, config, &outcome)?);
-        result.findings = explain::findings(&log, config);
+        let asked = explain::Asked {
+            config,
+            command: &spec.command,
+            queue: queue.as_ref(),
+        };
+        result.findings = explain::findings(&log, &asked);
         result.valid = Some(log.is_valid() == Some(true) && log.errors.is_empty());
     }
     result.status = Status::Completed;
