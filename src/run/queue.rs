@@ -6,9 +6,9 @@ use crate::bridge::ffi::ProgressSnapshot;
 use crate::report::result::Queue;
 
 /// Answers that are needed before a pace is believed.
-const LEAST_ANSWERS: u64 = 20;
+const LEAST_ANSWERS: u64 = 30;
 /// Looks that are needed.
-const LEAST_LOOKS: usize = 8;
+const LEAST_LOOKS: usize = 12;
 /// The engines must have been busy for this share of the time in which queries came.
 const LEAST_SHARE: f64 = 0.4;
 /// At first the requests in flight are all at their beginning.
@@ -126,12 +126,12 @@ mod tests {
     use super::*;
 
     /// Queries at `rate` for `seconds`, engines that answer `served` a second from the second `lag` on, ten steps a
-    /// second, looked at five times a second.
+    /// second, looked at twenty times a second.
     fn seen(rate: f64, seconds: f64, served: f64, lag: f64) -> Queue {
         let start = Instant::now();
         let mut watch = QueueWatch::default();
-        for look in 0..2000 {
-            let now = f64::from(look) * 0.2;
+        for look in 0..8000 {
+            let now = f64::from(look) * 0.05;
             let issued = (rate * now.min(seconds)).floor() + 1.0;
             let done = (served * (now - lag)).max(0.0).min(issued);
             // Below their pace, engines are as far as the queries of `lag` seconds ago.

@@ -21,8 +21,8 @@ use crate::config::ResolvedConfig;
 use crate::engines::Phase;
 use crate::error::Failure;
 
-/// How often the progress is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the progress is looked at. Short tests of `tune-server` have to show how their queue grew.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a run that is over may take to drain before the process ends without it.
 const GRACE: Duration = Duration::from_secs(5);
 

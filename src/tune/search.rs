@@ -198,6 +198,18 @@ impl Search {
     }
 }
 
+/// A rate that a full test refuted is lowered by this share at most.
+pub const LARGEST_STEP: f64 = 0.15;
+
+/// The rate to try when a full test refuted `rate`: a little below the limit that this test told, if it told one. Each
+/// attempt goes down by twice as much as the one before, at least.
+pub fn lowered(rate: f64, limit: Option<f64>, precision: f64, attempt: usize) -> f64 {
+    let doublings = attempt.saturating_sub(1).min(8);
+    let step = (precision * (1_u32 << doublings) as f64).min(LARGEST_STEP);
+    let below = limit.map_or(rate, |limit| limit * (1.0 - precision / 2.0));
+    round(below.clamp(rate * (1.0 - LARGEST_STEP), rate * (1.0 - step)))
+}
+
 /// Four significant digits, as people write rates; the precision of a search is coarser.
 pub fn round(rate: f64) -> f64 {
     let digits = 10.0_f64.powf(3.0 - rate.log10().floor());
@@ -324,6 +336,16 @@ mod tests {
         }
         // 8, 16, 11.31, 9.514
         assert_eq!(search.next(), Next::Over(Outcome::UsedUp(Some(9.514))));
+    }
+
+    #[test]
+    fn a_refuted_rate_is_lowered_by_more_each_time() {
+        let lowered = |limit, attempt| lowered(100.0, limit, 0.02, attempt);
+        let steps = [1, 2, 3, 4].map(|attempt| lowered(None, attempt));
+        assert_eq!(steps, [98.0, 96.0, 92.0, 85.0]);
+        assert_eq!(lowered(Some(90.0), 1), 89.1);
+        assert_eq!(lowered(Some(10.0), 1), 85.0);
+        assert_eq!(lowered(Some(120.0), 1), 98.0);
     }
 
     #[test]

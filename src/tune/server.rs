@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::judge::{Seen, judge};
-use super::search::{Next, Outcome, Said, Search, Settings, round};
+use super::search::{self, Next, Outcome, Said, Search, Settings, round};
 use crate::config::{Qps, ResolvedConfig};
 use crate::error::Failure;
+use crate::report::early_stopping;
 use crate::report::result::Performance;
 use crate::report::server_rate::{Goal, Pace};
 use crate::report::{Finding, TestResult};
@@ -16,8 +17,6 @@ use crate::report::{Finding, TestResult};
 const MOST_PROBES: usize = 24;
 /// Full tests, at most.
 const MOST_CONFIRMING: usize = 5;
-/// A rate that a full test refuted is lowered by this share at most.
-const LARGEST_STEP: f64 = 0.15;
 /// Queries of a short test, at least.
 const LEAST_QUERIES: u64 = 64;
 /// A test that is to show how engines work when they are full fills them so many times.
@@ -244,6 +243,7 @@ impl Tuning<'_> {
 
     /// Full tests, each a little below the one before, until one is VALID.
     fn confirm(&mut self, mut qps: f64, tuned: &mut Tuned) -> Result<(), Failure> {
+        self.enough_queries(qps)?;
         for number in 1..=MOST_CONFIRMING {
             let seconds = Goal::of(self.config).seconds(qps * self.factor());
             (self.say)(&format!(
@@ -253,7 +253,7 @@ impl Tuning<'_> {
             let result = (self.run)(&config)?;
             let one = confirming(qps, &result, config.test_dir())?;
             let valid = one.valid;
-            let lower = self.lower(qps, &result);
+            let lower = self.lower(qps, number, &result);
             tuned.confirming.push(one);
             if valid {
                 tuned.qps = Some(qps);
@@ -269,12 +269,30 @@ impl Tuning<'_> {
         .hint(format!(
             "see that nothing else runs on it, and go on from there: --server_target_qps={}, with a longer \
              --probe_duration",
-            round(lowest * (1.0 - LARGEST_STEP))
+            round(lowest * (1.0 - search::LARGEST_STEP))
         )))
     }
 
+    /// Whether a full test has as many queries as early stopping needs.
+    fn enough_queries(&self, qps: f64) -> Result<(), Failure> {
+        let goal = Goal::of(self.config);
+        let rate = qps * self.factor();
+        if goal.allowed(rate).is_some() {
+            return Ok(());
+        }
+        let needed = early_stopping::queries_needed(0, goal.percentile);
+        Err(Failure::user(format!(
+            "{} queries are too few to be sure of the percentile",
+            goal.queries(rate)
+        ))
+        .because(format!(
+            "early stopping needs {needed}, none of them over the bound"
+        ))
+        .hint(format!("use --min_query_count={needed}")))
+    }
+
     /// The rate after an INVALID test.
-    fn lower(&self, qps: f64, result: &TestResult) -> Result<f64, Failure> {
+    fn lower(&self, qps: f64, attempt: usize, result: &TestResult) -> Result<f64, Failure> {
         let about_rate = |finding: &Finding| {
             finding.rule == "latency"
                 || (finding.rule == "early_stopping"
@@ -293,11 +311,8 @@ impl Tuning<'_> {
         let queue = result.harness.as_ref().and_then(|harness| harness.queue);
         let pace = queue.as_ref().and_then(Pace::of);
         let limit = pace.and_then(|pace| Goal::of(self.config).limit(pace));
-        let estimate = limit.map_or(qps, |limit| {
-            limit / self.factor() * (1.0 - self.precision / 2.0)
-        });
-        let (most, least) = (qps * (1.0 - self.precision), qps * (1.0 - LARGEST_STEP));
-        Ok(round(estimate.clamp(least, most.max(least))))
+        let estimate = limit.map(|limit| limit / self.factor());
+        Ok(search::lowered(qps, estimate, self.precision, attempt))
     }
 }
 
