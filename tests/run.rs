@@ -21,6 +21,9 @@ mod failed;
 #[path = "run/interrupted.rs"]
 mod interrupted;
 
+#[path = "run/invalid.rs"]
+mod invalid;
+
 #[path = "run/json.rs"]
 mod json;
 

@@ -86,11 +86,12 @@ pub fn run(cli: &Cli, args: &TuneServerArgs) -> Result<(), Failure> {
     {
         tell_what_hides(&here, config, change)?;
     }
-    match documents.pop() {
-        Some(last) => last.failure.map_or(Ok(()), |failure| {
-            Err(to_go_on(failure, &last.probes, &command))
-        }),
-        None => Err(Failure::harness("the configuration came to no test")),
+    let Some(last) = documents.last() else {
+        return Err(Failure::harness("the configuration came to no test"));
+    };
+    match &last.failure {
+        Some(failure) => Err(to_go_on(last, failure.clone(), &command)),
+        None => Ok(()),
     }
 }
 
@@ -193,11 +194,17 @@ fn no_file() -> Failure {
 }
 
 /// What was found until it was stopped is where the next search begins.
-fn to_go_on(failure: Failure, probes: &[Probe], command: &CommandLine) -> Failure {
+fn to_go_on(last: &Document, failure: Failure, command: &CommandLine) -> Failure {
     if failure.kind != FailureKind::Interrupted {
         return failure;
     }
-    let held = probes.iter().filter(|probe| probe.holds);
+    if let Some(qps) = last.server_target_qps {
+        return failure.because(format!(
+            "a full test had confirmed {qps} queries/s: written: {}",
+            written(last.written.as_ref())
+        ));
+    }
+    let held = last.probes.iter().filter(|probe| probe.holds);
     match held.max_by(|a, b| a.qps.total_cmp(&b.qps)) {
         Some(best) => failure
             .because(format!(
@@ -275,15 +282,11 @@ fn text(document: &Document) -> String {
             if full.valid { "VALID" } else { "INVALID" },
         ]));
     }
-    let logs = |confirming: &[Confirming]| {
-        confirming
-            .last()
-            .map(|full| full.folder.display().to_string())
-    };
     if let Some(qps) = document.server_target_qps {
+        let found = document.confirming.iter().rfind(|full| full.qps == qps);
         lines.push(format!("    {:<13} {FOUND} = {qps}", "found"));
-        if let Some(folder) = logs(&document.confirming) {
-            lines.push(format!("    {:<13} {folder}", "logs"));
+        if let Some(full) = found {
+            lines.push(format!("    {:<13} {}", "logs", full.folder.display()));
         }
         lines.push(format!(
             "    {:<13} {}",

@@ -9,6 +9,8 @@
 const CONFIDENCE: f64 = 0.99;
 /// Beyond so many queries there is nothing to say.
 const MOST: u64 = 1 << 40;
+/// The same where a share is kept: days of queries.
+const MOST_AT_SHARE: u64 = 1 << 22;
 
 /// The fewest queries with which `over` of them may take longer than the bound.
 pub fn queries_needed(over: u64, percentile: f64) -> u64 {
@@ -48,7 +50,8 @@ pub fn allowed(queries: u64, percentile: f64) -> Option<u64> {
     Some(fine)
 }
 
-/// The fewest queries that pass while that share of them takes longer than the bound; `None`: no number does.
+/// The fewest queries that pass while that share of them takes longer than the bound; `None`: no number that anybody
+/// would run does.
 pub fn queries_needed_at_share(share: f64, percentile: f64) -> Option<u64> {
     if share >= 1.0 - percentile {
         return None;
@@ -58,7 +61,7 @@ pub fn queries_needed_at_share(share: f64, percentile: f64) -> Option<u64> {
     };
     let mut enough = queries_needed(0, percentile);
     while !is_enough(enough) {
-        enough = enough.checked_mul(2).filter(|queries| *queries < MOST)?;
+        enough = Some(enough * 2).filter(|queries| *queries < MOST_AT_SHARE)?;
     }
     let mut too_few = enough / 2;
     while enough - too_few > 1 {

@@ -210,6 +210,14 @@ pub fn lowered(rate: f64, limit: Option<f64>, precision: f64, attempt: usize) ->
     round(below.clamp(rate * (1.0 - LARGEST_STEP), rate * (1.0 - step)))
 }
 
+/// The rate to try when a full test held `rate` and told a limit well above it: short tests were disturbed.
+pub fn raised(rate: f64, limit: Option<f64>, precision: f64) -> Option<f64> {
+    let limit = limit.filter(|limit| *limit > rate * (1.0 + 2.5 * precision))?;
+    Some(round(
+        (limit * (1.0 - precision / 2.0)).min(rate * (1.0 + LARGEST_STEP)),
+    ))
+}
+
 /// Four significant digits, as people write rates; the precision of a search is coarser.
 pub fn round(rate: f64) -> f64 {
     let digits = 10.0_f64.powf(3.0 - rate.log10().floor());
@@ -312,7 +320,7 @@ mod tests {
             matches!(outcome, Outcome::NothingHolds(rate) if rate < 0.03),
             "{outcome:?}"
         );
-        assert_eq!(tries, 13);
+        assert_eq!(tries, 14);
     }
 
     #[test]
@@ -334,8 +342,8 @@ mod tests {
         while let Next::Try(rate) = search.next() {
             search.note(rate, said(rate < 11.0));
         }
-        // 8, 16, 11.31, 9.514
-        assert_eq!(search.next(), Next::Over(Outcome::UsedUp(Some(9.514))));
+        // 8, 16, 11.31, 9.512
+        assert_eq!(search.next(), Next::Over(Outcome::UsedUp(Some(9.512))));
     }
 
     #[test]
@@ -346,6 +354,15 @@ mod tests {
         assert_eq!(lowered(Some(90.0), 1), 89.1);
         assert_eq!(lowered(Some(10.0), 1), 85.0);
         assert_eq!(lowered(Some(120.0), 1), 98.0);
+    }
+
+    #[test]
+    fn a_rate_is_raised_where_a_full_test_told_much_more() {
+        let raised = |limit| raised(100.0, limit, 0.02);
+        assert_eq!(raised(None), None);
+        assert_eq!(raised(Some(104.0)), None);
+        assert_eq!(raised(Some(110.0)), Some(108.9));
+        assert_eq!(raised(Some(200.0)), Some(115.0));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub struct Confirming {
 pub struct Tuned {
     /// Short tests in their order.
     pub probes: Vec<Probe>,
-    /// Full tests in their order; the last one is VALID where a rate was found.
+    /// Full tests in their order.
     pub confirming: Vec<Confirming>,
     /// The rate that a full test confirmed.
     pub qps: Option<f64>,
@@ -241,7 +241,8 @@ impl Tuning<'_> {
         config
     }
 
-    /// Full tests, each a little below the one before, until one is VALID.
+    /// Full tests: each below the one before until one is VALID. Where the first is, and saw that much more would hold, a
+    /// higher one follows: short tests were disturbed.
     fn confirm(&mut self, mut qps: f64, tuned: &mut Tuned) -> Result<(), Failure> {
         self.enough_queries(qps)?;
         for number in 1..=MOST_CONFIRMING {
@@ -252,14 +253,26 @@ impl Tuning<'_> {
             let config = self.at(Some(qps), &format!("confirming-{number}-{qps}"));
             let result = (self.run)(&config)?;
             let one = confirming(qps, &result, config.test_dir())?;
-            let valid = one.valid;
-            let lower = self.lower(qps, number, &result);
+            let (valid, held_before) = (one.valid, tuned.qps.is_some());
             tuned.confirming.push(one);
+            let limit = self.limit(&result);
             if valid {
                 tuned.qps = Some(qps);
+                // Having come down, it is at the limit.
+                let first = tuned.confirming.iter().all(|one| one.valid);
+                match search::raised(qps, limit, self.precision).filter(|_| first) {
+                    Some(higher) => qps = higher,
+                    None => return Ok(()),
+                }
+            } else if held_before {
                 return Ok(());
+            } else {
+                only_too_fast(&result)?;
+                qps = search::lowered(qps, limit, self.precision, number);
             }
-            qps = lower?;
+        }
+        if tuned.qps.is_some() {
+            return Ok(());
         }
         let lowest = tuned.confirming.last().map_or(0.0, |one| one.qps);
         Err(Failure::user(format!(
@@ -291,28 +304,28 @@ impl Tuning<'_> {
         .hint(format!("use --min_query_count={needed}")))
     }
 
-    /// The rate after an INVALID test.
-    fn lower(&self, qps: f64, attempt: usize, result: &TestResult) -> Result<f64, Failure> {
-        let about_rate = |finding: &Finding| {
-            finding.rule == "latency"
-                || (finding.rule == "early_stopping"
-                    && finding
-                        .figures
-                        .as_ref()
-                        .is_some_and(|figures| figures.over_latency > 0))
-        };
-        if let Some(other) = result.findings.iter().find(|finding| !about_rate(finding)) {
-            let failure = Failure::user(format!(
-                "no rate is VALID: {}: {}",
-                other.rule, other.message
-            ));
-            return Err(failure.hint(other.command.clone().unwrap_or(other.remedy.clone())));
+    /// The highest rate that should hold, as `server_target_qps`, from what a full test saw of its queue.
+    fn limit(&self, result: &TestResult) -> Option<f64> {
+        let queue = result.harness.as_ref()?.queue?;
+        let limit = Goal::of(self.config).limit(Pace::of(&queue)?)?;
+        Some(limit / self.factor())
+    }
+}
+
+/// An INVALID result that a lower rate does not heal is a failure.
+fn only_too_fast(result: &TestResult) -> Result<(), Failure> {
+    let about_rate = |finding: &Finding| match (finding.rule.as_str(), &finding.figures) {
+        ("latency", _) => true,
+        ("early_stopping", Some(figures)) => figures.over_latency > 0,
+        _ => false,
+    };
+    match result.findings.iter().find(|finding| !about_rate(finding)) {
+        Some(other) => {
+            let said = format!("no rate is VALID: {}: {}", other.rule, other.message);
+            let todo = other.command.as_ref().unwrap_or(&other.remedy);
+            Err(Failure::user(said).hint(todo))
         }
-        let queue = result.harness.as_ref().and_then(|harness| harness.queue);
-        let pace = queue.as_ref().and_then(Pace::of);
-        let limit = pace.and_then(|pace| Goal::of(self.config).limit(pace));
-        let estimate = limit.map(|limit| limit / self.factor());
-        Ok(search::lowered(qps, estimate, self.precision, attempt))
+        None => Ok(()),
     }
 }
 

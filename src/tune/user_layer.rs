@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 use crate::error::Failure;
 use crate::report::files;
@@ -74,7 +74,13 @@ impl UserLayer {
             }
             None => new.decor_mut().set_suffix(MARK),
         }
-        table.insert(key, Item::Value(new));
+        // In its place, so that the key keeps the comments above it.
+        match table.get_mut(key) {
+            Some(item) => *item = Item::Value(new),
+            None => {
+                table.insert(key, Item::Value(new));
+            }
+        }
         files::write(&self.path, document.to_string().as_bytes()).map_err(elsewhere)?;
         Ok(Change {
             file: self.path.clone(),
@@ -85,12 +91,8 @@ impl UserLayer {
         })
     }
 
-    fn section<'a>(
-        &self,
-        root: &'a mut Table,
-        names: &[&str],
-    ) -> Result<&'a mut dyn TableLike, Failure> {
-        let mut table: &mut dyn TableLike = root;
+    fn section<'a>(&self, root: &'a mut Table, names: &[&str]) -> Result<&'a mut Table, Failure> {
+        let mut table = root;
         for name in names {
             let inner = table.entry(name).or_insert_with(|| {
                 let mut fresh = Table::new();
@@ -98,7 +100,11 @@ impl UserLayer {
                 fresh.set_implicit(true);
                 Item::Table(fresh)
             });
-            table = inner.as_table_like_mut().ok_or_else(|| {
+            // `name = { .. }` has no room for a comment, and becomes a section.
+            if let Some(inline) = inner.as_inline_table() {
+                *inner = Item::Table(inline.clone().into_table());
+            }
+            table = inner.as_table_mut().ok_or_else(|| {
                 Failure::user(format!(
                     "`{name}` in `{}` is no section",
                     self.path.display()
