@@ -154,7 +154,9 @@ fn what_contradicts_the_search_is_refused() {
         .assert_error(1, &["`--scenarios=offline` cannot be used to tune"]);
     run(&world, &["--test_mode=AccuracyOnly"]).assert_error(1, &["cannot be used to tune"]);
     run(&world, &["--max_query_count=500"]).assert_error(1, &["max_query_count is 500"]);
-    run(&world, &["--tune_precision=2"]).assert_error(1, &["2"]);
+    world
+        .run(&["tune-server", "--tune_precision=2"])
+        .assert_error(1, &["expected a number from 0.005 to 0.5"]);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn an_invalid_result_is_explained_and_fails_only_where_asked() {
     assert!(ran.stdout.contains("result     INVALID"), "{}", ran.stdout);
     assert!(
         ran.stdout
-            .contains("remedy: ask for less: --server_target_qps="),
+            .contains("remedy: ask for about "),
         "{}",
         ran.stdout
     );
@@ -259,7 +259,7 @@ fn a_run_that_is_too_short_is_told_its_rate() {
         finding["remedy"]
             .as_str()
             .unwrap()
-            .starts_with("--offline_expected_qps=")
+            .starts_with("expect ")
     );
 }
 
