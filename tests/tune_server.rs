@@ -1,7 +1,6 @@
 //! `run_harness tune-server` from the command to the user's file, on the fake engine.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test that cannot be set up has failed"
 )]
 

@@ -42,7 +42,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// A JSON document has stdout for itself.
-fn check_stdout(resolution: &Resolution) -> Result<(), Failure> {
+pub(super) fn check_stdout(resolution: &Resolution) -> Result<(), Failure> {
     let logs = resolution.plans.iter().map(|plan| &plan.config.loadgen.log);
     let said = |name: &str| {
         Failure::user(format!("`--json` contradicts `{name}`"))

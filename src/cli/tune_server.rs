@@ -8,6 +8,7 @@ use super::args::ConfigArgs;
 use super::command::{Cli, TuneServerArgs};
 use super::output::{print, print_json};
 use super::owner;
+use super::run_harness::check_stdout;
 use super::surroundings::Here;
 use crate::config::{Plan, ResolvedConfig, find_key};
 use crate::doctor::busy;
@@ -63,6 +64,9 @@ pub fn run(cli: &Cli, args: &TuneServerArgs) -> Result<(), Failure> {
         for finding in busy(&here.machine, &plan.config.engine.devices) {
             eprintln!("warning: {}; {}", finding.message, finding.remedy);
         }
+    }
+    if cli.json {
+        check_stdout(&resolution)?;
     }
     let command = config.command_line();
     let runner = OneByOne::new(command.clone())?;

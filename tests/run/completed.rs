@@ -230,8 +230,7 @@ fn an_invalid_result_is_explained_and_fails_only_where_asked() {
     assert_eq!(result["findings"][0]["rule"], "latency");
     assert!(ran.stdout.contains("result     INVALID"), "{}", ran.stdout);
     assert!(
-        ran.stdout
-            .contains("remedy: ask for about "),
+        ran.stdout.contains("remedy: ask for about "),
         "{}",
         ran.stdout
     );
@@ -255,12 +254,7 @@ fn a_run_that_is_too_short_is_told_its_rate() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let finding = world.result("Offline")["findings"][0].clone();
     assert_eq!(finding["rule"], "min_duration", "{finding:#}");
-    assert!(
-        finding["remedy"]
-            .as_str()
-            .unwrap()
-            .starts_with("expect ")
-    );
+    assert!(finding["remedy"].as_str().unwrap().starts_with("expect "));
 }
 
 #[test]
