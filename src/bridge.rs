@@ -209,7 +209,7 @@ pub mod ffi {
     }
 
     /// What the harness itself counted; rates and validity come from LoadGen's logs.
-    #[derive(Debug, Clone, Copy, PartialEq, Default)]
+    #[derive(Debug, Clone, PartialEq, Default)]
     struct RunOutcome {
         samples_completed: u64,
         prompt_tokens: u64,
@@ -225,6 +225,8 @@ pub mod ffi {
         mean_running: f64,
         /// Seconds from the first query issued to the last sample completed.
         seconds: f64,
+        /// Nanoseconds from the issue of each sample to its answer, in the order of the answers.
+        latencies_ns: Vec<u64>,
         /// The run was cut short by a request to stop; its logs are no result.
         interrupted: bool,
     }
@@ -277,8 +279,10 @@ pub mod ffi {
     }
 
     /// Mirror of `gptj::Progress`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[derive(Debug, Clone, Copy, PartialEq, Default)]
     struct ProgressSnapshot {
+        /// Since the first query; 0 before it.
+        seconds: f64,
         samples_issued: u64,
         samples_completed: u64,
         tokens_generated: u64,

@@ -25,7 +25,7 @@ mod to_bridge;
 pub mod user_conf;
 
 pub use assets::{Assets, Wanted};
-pub use explain::{explain, to_json};
+pub use explain::{SettingUsed, explain, settings_used, to_json};
 pub use file::{About, LayerFile};
 pub use key::{Group, Key, Kind, Value, choose, nearest, offered};
 pub use keys::{KEYS, find as find_key, suggest};

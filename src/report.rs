@@ -4,11 +4,13 @@ pub mod command_line;
 pub mod early_stopping;
 pub mod explain;
 pub mod files;
+pub mod latencies;
 pub mod loadgen_log;
 pub mod metadata;
 pub mod result;
 pub mod server_rate;
 pub mod summary;
+pub mod timeline;
 
 pub use command_line::CommandLine;
 pub use explain::Finding;

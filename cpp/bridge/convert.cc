@@ -1,6 +1,7 @@
 #include "bridge/convert.h"
 
 #include <string>
+#include <utility>
 
 #include "gptj/error.h"
 
@@ -247,6 +248,9 @@ PlanReport to_bridge(const gptj::PlanReport& report) {
 }
 
 RunOutcome to_bridge(const gptj::PipelineStats& stats) {
+  rust::Vec<std::uint64_t> latencies;
+  latencies.reserve(stats.latencies_ns.size());
+  for (const std::uint64_t latency : stats.latencies_ns) latencies.push_back(latency);
   return RunOutcome{
       .samples_completed = stats.samples_completed,
       .prompt_tokens = stats.prompt_tokens,
@@ -258,6 +262,7 @@ RunOutcome to_bridge(const gptj::PipelineStats& stats) {
       .mean_step_fill = stats.mean_step_fill,
       .mean_running = stats.mean_running,
       .seconds = stats.seconds,
+      .latencies_ns = std::move(latencies),
       .interrupted = stats.interrupted,
   };
 }

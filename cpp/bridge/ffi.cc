@@ -1,5 +1,6 @@
 #include "bridge/ffi.h"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,7 +110,11 @@ std::unique_ptr<SampleSet> new_sample_set(rust::Slice<const std::int32_t> tokens
 std::shared_ptr<Progress> new_progress() { return std::make_shared<Progress>(); }
 
 ProgressSnapshot snapshot(const Progress& progress) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::duration first{progress.first_query.load(std::memory_order_relaxed)};
+  const std::chrono::duration<double> elapsed = Clock::now() - Clock::time_point(first);
   return ProgressSnapshot{
+      .seconds = first.count() == 0 ? 0.0 : elapsed.count(),
       .samples_issued = progress.samples_issued.load(std::memory_order_relaxed),
       .samples_completed = progress.samples_completed.load(std::memory_order_relaxed),
       .tokens_generated = progress.tokens_generated.load(std::memory_order_relaxed),

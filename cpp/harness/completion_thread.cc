@@ -43,6 +43,7 @@ void CompletionThread::run() noexcept {
       if (pending_.empty()) return;
       batch.swap(pending_);
     }
+    const Clock::time_point answered = Clock::now();  // LoadGen takes its own time as soon as it is called
     std::uint64_t tokens = 0;
     for (const Answer& answer : batch) tokens += answer.tokens.size();
     try {
@@ -51,8 +52,20 @@ void CompletionThread::run() noexcept {
       failure_.capture(std::current_exception());
     }
     last_answer_ = Clock::now();
+    record_latencies(batch, answered);
     progress_.tokens_generated.fetch_add(tokens, std::memory_order_relaxed);
     progress_.samples_completed.fetch_add(batch.size(), std::memory_order_relaxed);
+  }
+}
+
+void CompletionThread::record_latencies(std::span<const Answer> batch, Clock::time_point answered) noexcept {
+  try {
+    for (const Answer& answer : batch) {
+      const auto latency = std::chrono::duration_cast<std::chrono::nanoseconds>(answered - answer.issued);
+      latencies_.push_back(static_cast<std::uint64_t>(latency.count()));
+    }
+  } catch (...) {
+    failure_.capture(std::current_exception());
   }
 }
 

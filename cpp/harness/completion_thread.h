@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gptj/progress.h"
@@ -18,6 +19,7 @@ namespace gptj {
 
 struct Answer {
   std::uintptr_t response = 0;
+  std::chrono::steady_clock::time_point issued;  // when whoever asked handed the sample over
   std::vector<TokenId> tokens;  // empty when the run failed or was stopped before the sample was done
 };
 
@@ -46,8 +48,13 @@ class CompletionThread {
   // When the sink had the last answer. Only after finish().
   Clock::time_point last_answer() const { return last_answer_; }
 
+  // Nanoseconds from the issue of each sample to the moment the sink was given its answer, in the order of the
+  // answers. Only after finish(), and once.
+  std::vector<std::uint64_t> take_latencies() { return std::move(latencies_); }
+
  private:
   void run() noexcept;
+  void record_latencies(std::span<const Answer> batch, Clock::time_point answered) noexcept;
 
   AnswerSink& sink_;
   FirstFailure& failure_;
@@ -57,6 +64,7 @@ class CompletionThread {
   std::vector<Answer> pending_;
   bool closed_ = false;
   Clock::time_point last_answer_{};
+  std::vector<std::uint64_t> latencies_;
   std::thread thread_;  // last: it uses all of the above
 };
 

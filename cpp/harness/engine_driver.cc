@@ -24,6 +24,10 @@ std::uint32_t replace_share(std::atomic<std::uint32_t>& sum, std::uint32_t& shar
   return sum.fetch_add(change, std::memory_order_relaxed) + change;
 }
 
+Answer empty_answer(const Request& request) {
+  return Answer{.response = request.response, .issued = request.issued, .tokens = {}};
+}
+
 }  // namespace
 
 EngineDriver::EngineDriver(Engine& engine, const DriverContext& context)
@@ -175,7 +179,9 @@ void EngineDriver::finish_requests() {
                                             std::to_string(count) + " tokens, outside 1.." +
                                             std::to_string(found->request.max_new_tokens));
     }
-    answers_.push_back(Answer{.response = found->request.response, .tokens = std::move(finished.tokens)});
+    answers_.push_back(Answer{.response = found->request.response,
+                              .issued = found->request.issued,
+                              .tokens = std::move(finished.tokens)});
     found->kv_blocks = kFinished;
   }
   std::erase_if(active_, [](const Active& active) { return active.kv_blocks == kFinished; });
@@ -191,7 +197,7 @@ void EngineDriver::report_running() {
 void EngineDriver::abandon() {
   // Finished requests whose answers were not handed over yet are answered all the same, and only once.
   for (const Active& active : active_) {
-    if (active.kv_blocks >= 0) answers_.push_back(Answer{.response = active.request.response, .tokens = {}});
+    if (active.kv_blocks >= 0) answers_.push_back(empty_answer(active.request));
   }
   active_.clear();
   report_running();
@@ -202,9 +208,7 @@ void EngineDriver::abandon() {
 void EngineDriver::answer_queue() {
   taken_.clear();
   RequestQueue::Admission(context_.queue).take_all(taken_);
-  for (const Request& request : taken_) {
-    answers_.push_back(Answer{.response = request.response, .tokens = {}});
-  }
+  for (const Request& request : taken_) answers_.push_back(empty_answer(request));
   context_.completions.push(answers_);
 }
 

@@ -99,22 +99,25 @@ Pipeline::Pipeline(const PipelineConfig& config, AnswerSink& sink, Progress& pro
 Pipeline::~Pipeline() { close(); }
 
 void Pipeline::submit(std::span<const Query> queries) noexcept {
+  const Clock::time_point issued = Clock::now();
   Clock::rep unset = 0;
-  first_query_.compare_exchange_strong(unset, Clock::now().time_since_epoch().count());
+  if (first_query_.compare_exchange_strong(unset, issued.time_since_epoch().count())) {
+    progress_.first_query.store(issued.time_since_epoch().count(), std::memory_order_relaxed);
+  }
   progress_.samples_issued.fetch_add(queries.size(), std::memory_order_relaxed);
   if (context_.draining()) {
-    answer_empty(queries);
+    answer_empty(queries, issued);
     return;
   }
   try {
-    enqueue(queries);
+    enqueue(queries, issued);
   } catch (...) {
     failure_.capture(std::current_exception());
-    answer_empty(queries);
+    answer_empty(queries, issued);
   }
 }
 
-void Pipeline::enqueue(std::span<const Query> queries) {
+void Pipeline::enqueue(std::span<const Query> queries, Clock::time_point issued) {
   std::vector<WaitingRequest> arrivals(queries.size());
   for (std::size_t i = 0; i < queries.size(); ++i) {
     if (queries[i].sample >= config_.samples.size()) {
@@ -143,14 +146,15 @@ void Pipeline::enqueue(std::span<const Query> queries) {
         .prompt_tokens = static_cast<std::int32_t>(config_.samples.prompt(query.sample).size()),
         .min_new_tokens = range.min,
         .max_new_tokens = range.max,
+        .issued = issued,
     };
   }
   queue_.push(requests);
 }
 
-void Pipeline::answer_empty(std::span<const Query> queries) {
+void Pipeline::answer_empty(std::span<const Query> queries, Clock::time_point issued) {
   std::vector<Answer> answers(queries.size());
-  for (std::size_t i = 0; i < queries.size(); ++i) answers[i].response = queries[i].response;
+  for (std::size_t i = 0; i < queries.size(); ++i) answers[i] = Answer{.response = queries[i].response, .issued = issued, .tokens = {}};
   completions_.push(answers);
 }
 
@@ -163,7 +167,9 @@ void Pipeline::close() {
 
 PipelineStats Pipeline::finish() {
   close();
-  return stats();
+  PipelineStats all = stats();
+  all.latencies_ns = completions_.take_latencies();
+  return all;
 }
 
 PipelineStats Pipeline::stats() const {

@@ -48,6 +48,7 @@ struct PipelineStats {
   double mean_step_fill = 0;
   double mean_running = 0;
   double seconds = 0;        // from the first query to the last answer
+  std::vector<std::uint64_t> latencies_ns;  // of each sample, from its issue to its answer, in answers' order
   bool interrupted = false;  // somebody asked to stop before the end
   bool abandoned = false;    // an engine was left in the middle of its work and cannot be used again
 };
@@ -76,8 +77,8 @@ class Pipeline {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void enqueue(std::span<const Query> queries);
-  void answer_empty(std::span<const Query> queries);
+  void enqueue(std::span<const Query> queries, Clock::time_point issued);
+  void answer_empty(std::span<const Query> queries, Clock::time_point issued);
   void close();
   PipelineStats stats() const;
 
@@ -91,7 +92,7 @@ class Pipeline {
   CompletionThread completions_;
   DriverContext context_;
   std::vector<std::unique_ptr<EngineDriver>> drivers_;
-  std::atomic<Clock::rep> first_query_{0};
+  std::atomic<Clock::rep> first_query_{0};  // of this pipeline; the progress may have one of an earlier run
   std::vector<std::thread> threads_;  // last: they use all of the above
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +25,7 @@ struct Request {
   std::int32_t prompt_tokens = 0;
   std::int32_t min_new_tokens = 0;
   std::int32_t max_new_tokens = 0;
+  std::chrono::steady_clock::time_point issued;  // when whoever asked handed it over
 };
 
 class RequestQueue {

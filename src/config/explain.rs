@@ -1,8 +1,10 @@
 //! What `show-config` prints: every key as TOML, on request with its unit, its origin and what it replaced, or all of it
 //! as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::key::{Group, Key, Kind, Value};
@@ -93,6 +95,37 @@ pub fn to_json(plans: &[Plan]) -> serde_json::Value {
         })
     };
     plans.iter().map(one).collect()
+}
+
+/// A setting as results keep it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingUsed {
+    /// A text, a number, or true or false.
+    pub value: serde_json::Value,
+    /// Unit of a number, or empty.
+    pub unit: String,
+    /// Where it came from, for people: `configs/gptj/base.toml:12`, `--min_duration`.
+    pub origin: String,
+}
+
+/// Every setting that matters to the test, by name: those of other scenarios and those for tests are left out, unless the
+/// user gave them.
+pub fn settings_used(plan: &Plan) -> BTreeMap<String, SettingUsed> {
+    let scenario = section_of(plan.config.run.scenario);
+    let matters = |key: &Key, setting: &Setting| {
+        let concerned = key.scenario.is_empty() || key.scenario == scenario;
+        setting.origin.is_users() || (concerned && !key.hidden)
+    };
+    let one = |(name, setting): (&'static str, &Setting)| {
+        let key = keys::find(name).filter(|key| matters(key, setting))?;
+        let used = SettingUsed {
+            value: json!(setting.value),
+            unit: key.unit.to_owned(),
+            origin: setting.origin.to_string(),
+        };
+        Some((name.to_owned(), used))
+    };
+    plan.settings.iter().filter_map(one).collect()
 }
 
 fn settings_json(settings: &Settings) -> serde_json::Value {

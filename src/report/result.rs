@@ -1,6 +1,7 @@
 //! `result.json`: all that one test came to, for programs. `docs/result_schema.md` lists the fields; a field never
 //! changes its meaning without a new [`SCHEMA_VERSION`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::explain::Finding;
 use crate::accuracy::Scores;
 use crate::accuracy::thresholds::{AccuracyReference, Verdict};
 use crate::bridge::ffi;
-use crate::config::ResolvedConfig;
+use crate::config::{ResolvedConfig, SettingUsed};
 use crate::engines::Provided;
 use crate::error::Failure;
 use crate::model::Fingerprint;
@@ -79,6 +80,9 @@ pub struct TestResult {
     pub finished: String,
     /// The configuration it ran with.
     pub config: ResolvedConfig,
+    /// Every setting as it was given, and where it came from; empty in files of earlier versions.
+    #[serde(default)]
+    pub settings: BTreeMap<String, SettingUsed>,
 }
 
 /// Rates and latencies, from LoadGen's detail log.

@@ -1,14 +1,16 @@
 //! The child process of a test: runs it, and writes down what came of it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::folder::disown_logs;
+use super::folder::{disown_logs, name_for};
 use super::protocol::{TestReport, TestSpec};
 use super::supervise::{Started, Worked, end};
-use super::work::work;
+use super::work::{Shared, work};
 use crate::error::{Failure, FailureKind};
 use crate::report::metadata::{self, metadata};
 use crate::report::result::{FILE_NAME, Rates, SCHEMA_VERSION, Status, TestResult};
+use crate::report::timeline::{self, Timeline};
 use crate::report::{files, timestamp};
 use crate::system;
 
@@ -17,7 +19,8 @@ pub fn child_main() -> Result<ExitCode, Failure> {
     let mut started = Started::<TestSpec>::begin()?;
     let fresh = begin(&started.spec);
     let (spec, mut result) = (started.spec.clone(), fresh.clone());
-    let worked = started.supervise(&started.spec.config, move |shared| {
+    let shared = Arc::new(Shared::new());
+    let worked = started.supervise(&shared, &started.spec.config, move |shared| {
         let outcome = work(&spec, shared, &mut result);
         (result, outcome)
     })?;
@@ -25,7 +28,7 @@ pub fn child_main() -> Result<ExitCode, Failure> {
         Worked::Done(worked) => (false, worked),
         Worked::GaveUp(failure) => (true, (fresh, Err(failure))),
     };
-    let report = conclude(result, outcome);
+    let report = conclude(result, outcome, shared.timeline());
     let code = match &report.result.failure {
         None => 0,
         Some(failure) => failure.exit_code(),
@@ -63,17 +66,22 @@ fn begin(spec: &TestSpec) -> TestResult {
         started: timestamp(),
         finished: timestamp(),
         config: spec.config.clone(),
+        settings: spec.settings.clone(),
     }
 }
 
 /// What the parent writes down for a child that ended without a word.
 pub fn lost(spec: &TestSpec, failure: Failure) -> TestReport {
-    conclude(begin(spec), Err(failure))
+    conclude(begin(spec), Err(failure), None)
 }
 
-/// Writes result.json, and metadata.json for a test that completed; the logs of any other get names that nobody takes
-/// for a result.
-fn conclude(mut result: TestResult, outcome: Result<(), Failure>) -> TestReport {
+/// Writes result.json, and metadata.json for a test that completed; the logs and the timeline of any other get names that
+/// nobody takes for a result.
+fn conclude(
+    mut result: TestResult,
+    outcome: Result<(), Failure>,
+    timeline: Option<Timeline>,
+) -> TestReport {
     let folder = result.config.test_dir();
     if let Err(failure) = outcome {
         result.status = match failure.kind {
@@ -97,6 +105,10 @@ fn conclude(mut result: TestResult, outcome: Result<(), Failure>) -> TestReport 
     keep(disown_logs(&folder, result.status).map_err(|error| {
         Failure::user(format!("cannot rename the logs in `{}`", folder.display())).because(error)
     }));
+    if let Some(timeline) = timeline {
+        let path = folder.join(name_for(timeline::FILE_NAME, result.status));
+        keep(files::write_compact_json(&path, &timeline));
+    }
     if result.status == Status::Completed {
         keep(files::write_json(
             &folder.join(metadata::FILE_NAME),

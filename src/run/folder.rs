@@ -8,7 +8,9 @@ use crate::accuracy::log::FILE_NAME as ACCURACY_LOG;
 use crate::disk::Destination;
 use crate::error::Failure;
 use crate::report::Status;
+use crate::report::latencies::FILE_NAME as LATENCIES;
 use crate::report::result::FILE_NAME as RESULT;
+use crate::report::timeline::FILE_NAME as TIMELINE;
 
 const LOCK: &str = ".lock";
 /// A test's logs, answers included, with room to spare.
@@ -89,7 +91,7 @@ fn results_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.contains(LOADGEN_FILES) || name == RESULT {
+        if name.contains(LOADGEN_FILES) || [RESULT, TIMELINE, LATENCIES].contains(&&*name) {
             found.push(entry.path());
         }
     }
@@ -116,13 +118,25 @@ fn find(folder: &Path, end: &str) -> Option<PathBuf> {
     found.pop()
 }
 
+/// What is put behind the names of files of a test that did not complete.
+fn ending(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Completed => None,
+        Status::Failed => Some("failed"),
+        Status::Interrupted => Some("interrupted"),
+    }
+}
+
+/// The name that a file of ours gets.
+pub fn name_for(name: &str, status: Status) -> String {
+    ending(status).map_or(name.to_owned(), |end| format!("{name}.{end}"))
+}
+
 /// Gives LoadGen's files of a test that did not complete names that nobody takes for a result:
 /// `mlperf_log_summary.txt.failed`.
 pub fn disown_logs(folder: &Path, status: Status) -> io::Result<()> {
-    let end = match status {
-        Status::Completed => return Ok(()),
-        Status::Failed => "failed",
-        Status::Interrupted => "interrupted",
+    let Some(end) = ending(status) else {
+        return Ok(());
     };
     for path in results_in(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -7,7 +7,7 @@ use super::folder::TestFolder;
 use super::process::Job;
 use super::protocol::{TestReport, TestSpec};
 use super::signals::StopRequests;
-use crate::config::{Plan, Resolution, ResolvedConfig, Scenario};
+use crate::config::{Plan, Resolution, ResolvedConfig, Scenario, settings_used};
 use crate::error::{Failure, FailureKind};
 use crate::report::{CommandLine, Status, TestResult};
 
@@ -131,6 +131,7 @@ impl<'a> Tests<'a> {
                 offline_rate: self.offline_rate(&plan.config),
                 config: plan.config.clone(),
                 command: self.command.clone(),
+                settings: settings_used(plan),
             };
             let report = one(&spec, &self.stop)?;
             let failure = report.unwritten.or(report.result.failure.clone());

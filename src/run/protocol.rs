@@ -1,6 +1,7 @@
 //! What parent and child tell each other: a test or another job, over the child's stdin; what came of it, back over the
 //! same socket. A socket rather than files, so that a full disk cannot lose an error.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -9,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ResolvedConfig;
+use crate::config::{ResolvedConfig, SettingUsed};
 use crate::error::Failure;
 use crate::report::{CommandLine, TestResult};
 
@@ -18,6 +19,8 @@ use crate::report::{CommandLine, TestResult};
 pub struct TestSpec {
     /// Everything there is to know about it.
     pub config: ResolvedConfig,
+    /// Where its settings came from, for the result.
+    pub settings: BTreeMap<String, SettingUsed>,
     /// Samples per second that an Offline test of the same engines reached a moment ago.
     pub offline_rate: Option<f64>,
     /// The command that it is part of, for advice on the next one.

@@ -67,10 +67,10 @@ impl<Spec> Started<Spec> {
     /// Does the work on a thread of its own and draws its progress.
     pub fn supervise<T: Send + 'static>(
         &self,
+        shared: &Arc<Shared>,
         config: &ResolvedConfig,
         work: impl FnOnce(&Shared) -> T + Send + 'static,
     ) -> Result<Worked<T>, Failure> {
-        let shared = Arc::new(Shared::new());
         let (sender, worked) = mpsc::channel();
         let thread = {
             let shared = shared.clone();
@@ -84,7 +84,7 @@ impl<Spec> Started<Spec> {
         let thread =
             thread.map_err(|error| Failure::harness("cannot start a thread").because(error))?;
         let mut ticker = Ticker::new(config);
-        let watched = watch(&shared, &self.stop, &worked, &mut ticker);
+        let watched = watch(shared, &self.stop, &worked, &mut ticker);
         shared.said().iter().for_each(|line| ticker.say(line));
         ticker.finish();
         if matches!(watched, Worked::Done(_)) {
@@ -112,6 +112,9 @@ fn watch<T>(
         let (stage, progress) = shared.look();
         let snapshot = ffi::snapshot(&progress);
         shared.watch_queue(stage, &snapshot);
+        if stage == Stage::Running {
+            shared.record(snapshot);
+        }
         shared.said().iter().for_each(|line| ticker.say(line));
         if over.is_none() && stop.count() > 0 {
             over = Some((

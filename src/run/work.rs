@@ -7,7 +7,7 @@ use std::time::Instant;
 use cxx::SharedPtr;
 
 use super::evaluate;
-use super::inputs::{self, SampleSource, failed};
+use super::inputs::{self, Loaded, SampleSource, failed};
 use super::protocol::TestSpec;
 use super::queue::QueueWatch;
 use super::rates::{self, Need};
@@ -16,8 +16,10 @@ use crate::config::{Scenario, TestMode};
 use crate::engines::{Engines, Listener, Phase};
 use crate::error::Failure;
 use crate::model::calibration::RangesUsed;
-use crate::report::explain;
+use crate::report::latencies::{self, Latencies};
 use crate::report::result::{Harness, Loadgen, PlanInUse, Status, TestResult};
+use crate::report::timeline::{Recorder, Timeline};
+use crate::report::{explain, files};
 
 /// How far the work is, for whoever draws it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,7 @@ pub struct Shared {
     total: AtomicU64,
     said: Mutex<Vec<String>>,
     queue: Mutex<QueueWatch>,
+    recorder: Mutex<Recorder>,
 }
 
 impl Shared {
@@ -69,6 +72,7 @@ impl Shared {
             total: AtomicU64::new(0),
             said: Mutex::new(Vec::new()),
             queue: Mutex::new(QueueWatch::default()),
+            recorder: Mutex::new(Recorder::default()),
         }
     }
 
@@ -102,6 +106,17 @@ impl Shared {
         if stage == Stage::Running {
             locked(&self.queue).note(Instant::now(), snapshot);
         }
+    }
+
+    /// Keeps a look at the counters of the test itself.
+    pub fn record(&self, seen: ffi::ProgressSnapshot) {
+        locked(&self.recorder).look(seen);
+    }
+
+    /// What was kept of the test, if it came to anything.
+    pub fn timeline(&self) -> Option<Timeline> {
+        let timeline = locked(&self.recorder).timeline().clone();
+        Some(timeline).filter(|timeline| !timeline.is_empty())
     }
 
     /// Lines for people since the last call: whoever draws the progress keeps them apart from it.
@@ -198,6 +213,9 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
         queue,
         ..Harness::from(&outcome)
     });
+    let mut last = ffi::snapshot(&progress);
+    last.seconds = outcome.seconds;
+    locked(&shared.recorder).close(last);
     if outcome.interrupted {
         return Err(Failure::interrupted("the test was stopped before its end"));
     }
@@ -227,8 +245,26 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
             queue: queue.as_ref(),
         };
         result.findings = explain::findings(&log, &asked);
+        write_latencies(spec, &loaded, outcome.latencies_ns)?;
         result.valid = Some(log.is_valid() == Some(true) && log.errors.is_empty());
     }
     result.status = Status::Completed;
     Ok(())
+}
+
+/// Writes down how the latencies of the performance run are distributed.
+fn write_latencies(
+    spec: &TestSpec,
+    loaded: &Loaded,
+    mut latencies: Vec<u64>,
+) -> Result<(), Failure> {
+    // LoadGen answers every sample once for the accuracy, and only then begins to measure.
+    if spec.config.run.test_mode == TestMode::SubmissionRun {
+        latencies.drain(..loaded.samples.min(latencies.len()));
+    }
+    let Some(table) = Latencies::of(latencies) else {
+        return Ok(());
+    };
+    let path = spec.config.test_dir().join(latencies::FILE_NAME);
+    files::write_compact_json(&path, &table)
 }

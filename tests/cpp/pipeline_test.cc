@@ -118,6 +118,12 @@ TEST(Pipeline, CountsWhatItDid) {
   EXPECT_EQ(run.progress.running.load(), 0U);
   EXPECT_EQ(run.progress.kv_blocks_used.load(), 0U);
   EXPECT_FALSE(stats.abandoned);
+  EXPECT_NE(run.progress.first_query.load(), 0);
+  ASSERT_EQ(stats.latencies_ns.size(), 50U);
+  for (const std::uint64_t latency : stats.latencies_ns) {
+    EXPECT_GT(latency, 0U);
+    EXPECT_LE(static_cast<double>(latency), 1e9 * stats.seconds);
+  }
 }
 
 TEST(Pipeline, AnswersInOrderWhenOneAtATime) {
