@@ -132,7 +132,7 @@ pub fn name_for(name: &str, status: Status) -> String {
     ending(status).map_or(name.to_owned(), |end| format!("{name}.{end}"))
 }
 
-/// Gives LoadGen's files of a test that did not complete names that nobody takes for a result:
+/// Gives LoadGen's files, and ours beside result.json, of a test that did not complete names that nobody takes for a result:
 /// `mlperf_log_summary.txt.failed`.
 pub fn disown_logs(folder: &Path, status: Status) -> io::Result<()> {
     let Some(end) = ending(status) else {
@@ -140,7 +140,7 @@ pub fn disown_logs(folder: &Path, status: Status) -> io::Result<()> {
     };
     for path in results_in(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.contains(LOADGEN_FILES) && !name.ends_with(end) {
+        if name != RESULT && !name.ends_with(end) {
             fs::rename(&path, path.with_file_name(format!("{name}.{end}")))?;
         }
     }
@@ -196,6 +196,8 @@ mod tests {
         for name in [
             "mlperf_log_summary.txt",
             "mlperf_log_accuracy.json",
+            "latencies.json",
+            "result.json",
             "user.conf",
         ] {
             fs::write(dir.path().join(name), "").unwrap();
@@ -213,8 +215,10 @@ mod tests {
         assert_eq!(
             names,
             [
+                "latencies.json.failed",
                 "mlperf_log_accuracy.json.failed",
                 "mlperf_log_summary.txt.failed",
+                "result.json",
                 "user.conf"
             ]
         );

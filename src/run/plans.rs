@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ pub fn provide_main() -> Result<ExitCode, Failure> {
         let model = inputs::model(&config)?;
         Engines::new(shared, fresh).provide(&config, &model)
     };
-    let (report, gave_up) = match started.supervise(&started.spec.config, work)? {
+    let (report, gave_up) = match started.supervise(&Arc::new(Shared::new()), &started.spec.config, work)? {
         Worked::Done(report) => (report, false),
         Worked::GaveUp(failure) => (Err(failure), true),
     };
