@@ -3,10 +3,14 @@
 pub mod command_line;
 pub mod early_stopping;
 pub mod explain;
+pub mod figures;
 pub mod files;
+pub mod html;
 pub mod latencies;
 pub mod loadgen_log;
 pub mod metadata;
+pub mod published;
+pub mod read;
 pub mod result;
 pub mod server_rate;
 pub mod summary;

@@ -101,10 +101,18 @@ pub fn standing(result: &TestResult) -> Result<Standing, Failure> {
             run.workload
         ));
     }
-    if engine.cuda_devices.iter().any(|device| device.starts_with("MIG")) {
+    if engine
+        .cuda_devices
+        .iter()
+        .any(|device| device.starts_with("MIG"))
+    {
         return nothing("nothing was published for MIG instances".to_owned());
     }
-    let used = result.machine.gpus.iter().find(|gpu| engine.devices.contains(&gpu.index));
+    let used = result
+        .machine
+        .gpus
+        .iter()
+        .find(|gpu| engine.devices.contains(&gpu.index));
     let Some(gpu) = used.or(result.machine.gpus.first()) else {
         return nothing("the result does not say on which GPU it ran".to_owned());
     };
@@ -118,7 +126,11 @@ pub fn standing(result: &TestResult) -> Result<Standing, Failure> {
         .into_iter()
         .filter(|published| published.is_of(&gpu.name))
         .map(|published| {
-            let theirs = if server { published.server } else { published.offline };
+            let theirs = if server {
+                published.server
+            } else {
+                published.offline
+            };
             let theirs_per_gpu = theirs / f64::from(published.gpus);
             Distance {
                 theirs,
@@ -164,12 +176,20 @@ mod tests {
         let two = stored("2026-11-25-h100-fp8-fp16/Offline-2-gpus");
         for (result, gpus) in [(one, 1.0), (two, 2.0)] {
             let ours = result.performance.as_ref().unwrap().samples_per_second;
-            let Standing::Compared { gpu, per_gpu, distances } = standing(&result).unwrap() else {
+            let Standing::Compared {
+                gpu,
+                per_gpu,
+                distances,
+            } = standing(&result).unwrap()
+            else {
                 panic!("nothing to compare with");
             };
             assert_eq!(gpu, "NVIDIA H100 80GB HBM3");
             assert!((per_gpu * gpus - ours).abs() < 1e-9);
-            let azure = distances.iter().find(|d| d.published.system == "ND_H100_v5").unwrap();
+            let azure = distances
+                .iter()
+                .find(|d| d.published.system == "ND_H100_v5")
+                .unwrap();
             assert_eq!(azure.theirs_per_gpu, 105.756 / 8.0);
             assert!((azure.ratio - ours / gpus / 13.2195).abs() < 1e-9);
         }

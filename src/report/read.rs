@@ -36,14 +36,16 @@ impl StoredTest {
         let result = read_result(&folder.join(FILE_NAME))?;
         let mut damaged = Vec::new();
         let mut keep = |failure| damaged.push(failure);
-        let timeline = beside(folder, timeline::FILE_NAME, Timeline::check).unwrap_or_else(|failure| {
-            keep(failure);
-            None
-        });
-        let latencies = beside(folder, latencies::FILE_NAME, Latencies::check).unwrap_or_else(|failure| {
-            keep(failure);
-            None
-        });
+        let timeline =
+            beside(folder, timeline::FILE_NAME, Timeline::check).unwrap_or_else(|failure| {
+                keep(failure);
+                None
+            });
+        let latencies =
+            beside(folder, latencies::FILE_NAME, Latencies::check).unwrap_or_else(|failure| {
+                keep(failure);
+                None
+            });
         Ok(Self {
             folder: folder.to_owned(),
             result,
@@ -75,9 +77,12 @@ fn check_version(path: &Path, document: &Value) -> Result<(), Failure> {
 }
 
 fn damaged(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::user(format!("`{}` is damaged, or no file of ours", path.display()))
-        .because(why)
-        .hint("docs/result_schema.md says what is in such a file; leave this one out, or move it away")
+    Failure::user(format!(
+        "`{}` is damaged, or no file of ours",
+        path.display()
+    ))
+    .because(why)
+    .hint("docs/result_schema.md says what is in such a file; leave this one out, or move it away")
 }
 
 fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
@@ -174,10 +179,19 @@ mod tests {
         };
         let name = path.display().to_string();
         for (text, said) in [
-            ("{\"schema_version\": 2}", format!("`{name}` has schema_version 2")),
-            ("{\"schema_version\": 1}", format!("`{name}` is damaged, or no file of ours")),
+            (
+                "{\"schema_version\": 2}",
+                format!("`{name}` has schema_version 2"),
+            ),
+            (
+                "{\"schema_version\": 1}",
+                format!("`{name}` is damaged, or no file of ours"),
+            ),
             ("{}", format!("`{name}` is damaged, or no file of ours")),
-            ("{\"sche", format!("`{name}` is damaged, or no file of ours")),
+            (
+                "{\"sche",
+                format!("`{name}` is damaged, or no file of ours"),
+            ),
         ] {
             let failure = read(text);
             assert_eq!(failure.message, said);
@@ -188,7 +202,13 @@ mod tests {
     #[test]
     fn a_run_is_the_log_folder_of_its_tests() {
         let of = |path: &str| run_folder(Path::new(path)).to_str().map(str::to_owned);
-        assert_eq!(of("build/logs/x/box/gptj-99/Offline").as_deref(), Some("build/logs/x"));
-        assert_eq!(of("results/h100/Offline").as_deref(), Some("results/h100/Offline"));
+        assert_eq!(
+            of("build/logs/x/box/gptj-99/Offline").as_deref(),
+            Some("build/logs/x")
+        );
+        assert_eq!(
+            of("results/h100/Offline").as_deref(),
+            Some("results/h100/Offline")
+        );
     }
 }

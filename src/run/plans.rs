@@ -77,10 +77,11 @@ pub fn provide_main() -> Result<ExitCode, Failure> {
         let model = inputs::model(&config)?;
         Engines::new(shared, fresh).provide(&config, &model)
     };
-    let (report, gave_up) = match started.supervise(&Arc::new(Shared::new()), &started.spec.config, work)? {
-        Worked::Done(report) => (report, false),
-        Worked::GaveUp(failure) => (Err(failure), true),
-    };
+    let (report, gave_up) =
+        match started.supervise(&Arc::new(Shared::new()), &started.spec.config, work)? {
+            Worked::Done(report) => (report, false),
+            Worked::GaveUp(failure) => (Err(failure), true),
+        };
     let code = report.as_ref().err().map_or(0, Failure::exit_code);
     if let (Err(_), Err(failure)) = (started.parent.send_report(&report), &report) {
         // The parent is gone; whoever started it may still read this.
