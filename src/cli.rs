@@ -26,7 +26,9 @@ mod link_dirs;
 mod man;
 mod preprocess_data;
 mod probe_engine;
+mod report;
 mod run_harness;
+mod runs;
 mod show_config;
 mod tune_server;
 
@@ -79,6 +81,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Some(Command::Doctor(_)) => return doctor::run(&cli),
         Some(Command::ShowConfig(args)) => show_config::run(&cli, args)?,
         Some(Command::GenerateEngines(_)) => generate_engines::run(&cli)?,
+        Some(Command::Report(args)) => report::run(&cli, args)?,
+        Some(Command::Runs(args)) => runs::run(&cli, args)?,
         Some(Command::LinkDirs) => link_dirs::run(&cli)?,
         Some(Command::DownloadHelp) => download_help::run(&cli)?,
         Some(Command::ImportModel(args)) => import_model::run(&cli, args)?,

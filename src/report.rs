@@ -2,6 +2,7 @@
 
 pub mod command_line;
 pub mod early_stopping;
+pub mod compare;
 pub mod explain;
 pub mod figures;
 pub mod files;
@@ -13,6 +14,7 @@ pub mod published;
 pub mod read;
 pub mod result;
 pub mod server_rate;
+pub mod runs;
 pub mod summary;
 pub mod timeline;
 

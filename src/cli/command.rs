@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::args::ConfigArgs;
@@ -58,6 +58,22 @@ Examples:
 
 Exit codes: 0 a run can go, 1 something would stop it.")]
     Doctor(ConfigArgs),
+    /// Write one HTML page about a run, or several tests side by side
+    #[command(after_help = "\
+Examples:
+  run_harness report
+  run_harness report build/logs/2026.11.25-06.55.32
+  run_harness report 2 1 --output=before-and-after.html
+  run_harness report Offline Offline-fp16 --in=results/2026-11-25-h100-fp8-fp16")]
+    Report(ReportArgs),
+    /// List, show or compare the tests of earlier runs
+    #[command(after_help = "\
+Examples:
+  run_harness runs list
+  run_harness runs show 1
+  run_harness runs diff 2 1
+  run_harness runs list --in=results --json")]
+    Runs(RunsArgs),
     /// Link data, models and preprocessed data of the scratch space ($MLPERF_SCRATCH_PATH) into build/
     #[command(
         alias = "link_dirs",
@@ -170,6 +186,51 @@ pub struct ImportModelArgs {
     /// Replace weights that are there
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `report` reports.
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// Folders of runs or tests, or numbers or ends of folders from `runs list` [default: the newest run]
+    #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub runs: Vec<String>,
+    /// File to write [default: report.html in the folder of the run; of several, in the working folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Folder in which runs are looked for [default: $GPTJ_LOG_DIR, else build/logs]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+}
+
+/// What `runs` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RunsAction {
+    /// One line for each test, newest first.
+    List,
+    /// The summary of one test again, and its files.
+    Show,
+    /// Figures of two tests with their ratio, and what was different.
+    Diff,
+}
+
+/// What `runs` looks at.
+#[derive(Debug, clap::Args)]
+pub struct RunsArgs {
+    /// list: one line for each test; show: one test; diff: two tests
+    #[arg(
+        value_name = "ACTION",
+        value_enum,
+        default_value = "list",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub action: RunsAction,
+    /// Tests: numbers from the list, folders, or ends of folders
+    #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub runs: Vec<String>,
+    /// Folder in which runs are looked for [default: $GPTJ_LOG_DIR, else build/logs]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
 }
 
 /// What `preprocess-data` does.
@@ -288,7 +349,9 @@ impl Cli {
             Command::Calibrate(args) => Some(&args.config),
             Command::TuneServer(args) => Some(&args.config),
             Command::Doctor(args) | Command::GenerateEngines(args) => Some(args),
-            Command::LinkDirs
+            Command::Report(_)
+            | Command::Runs(_)
+            | Command::LinkDirs
             | Command::DownloadHelp
             | Command::ImportModel(_)
             | Command::Completions(_)

@@ -16,6 +16,9 @@ use crate::model::{ModelChoice, ModelPlaces};
 use crate::scratch::Kind;
 use crate::system::{self, Machine};
 
+/// Where folders of logs are made.
+const LOGS: &str = "build/logs";
+
 /// This machine, this program, and where it was started.
 pub struct Here {
     /// The machine.
@@ -106,6 +109,12 @@ pub fn resolve_model_here(config: ConfigArgs) -> Result<Resolution, Failure> {
     Here::look()?.resolve_with(config, ModelPlaces::choose_model)
 }
 
+/// Where runs are looked for: where logs go, or where the folders of logs are.
+pub fn log_root() -> PathBuf {
+    let given = std::env::var_os("GPTJ_LOG_DIR").filter(|folder| !folder.is_empty());
+    given.map_or_else(|| PathBuf::from(LOGS), PathBuf::from)
+}
+
 /// `build/logs/2025.01.31-12.00.00`, in local time.
 fn log_dir() -> PathBuf {
     let now = OffsetDateTime::now_local().unwrap_or_else(|_| OffsetDateTime::now_utc());
@@ -114,5 +123,5 @@ fn log_dir() -> PathBuf {
     let name = now
         .format(&format)
         .unwrap_or_else(|_| now.unix_timestamp().to_string());
-    Path::new("build/logs").join(name)
+    Path::new(LOGS).join(name)
 }

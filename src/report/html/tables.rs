@@ -1,8 +1,8 @@
 //! Tables with a row for each figure and a column for each test.
 
+use super::super::compare::FIGURES;
 use super::super::figures::{count, duration, number, ratio};
 use super::super::published::{Standing, standing};
-use super::super::result::TestResult;
 use super::markup::{Html, element};
 use super::page::Named;
 use crate::error::Failure;
@@ -73,11 +73,14 @@ pub fn table(tests: &[Named<'_>], rows: &[Row], style: Style) -> Html {
         } else {
             cells
         };
-        for cell in shown {
+        for (index, cell) in shown.iter().enumerate() {
             match same && cells.len() > 1 {
                 true => html.raw("<td colspan=\"").text(cells.len()).raw("\">"),
                 false => html.raw("<td>"),
             };
+            if let Some(test) = tests.get(index).filter(|_| style == Style::Texts && !same) {
+                html.add(&test.swatch());
+            }
             html.raw("<span class=\"value\">")
                 .text(&cell.value)
                 .raw("</span>");
@@ -94,34 +97,7 @@ pub fn table(tests: &[Named<'_>], rows: &[Row], style: Style) -> Html {
 
 /// Figures of several tests with their ratios to the first.
 pub fn comparison(tests: &[Named<'_>]) -> Html {
-    type Figure = fn(&TestResult) -> Option<f64>;
-    let rows: [(&str, Figure); 9] = [
-        ("samples/s", |r| {
-            Some(r.performance.as_ref()?.samples_per_second)
-        }),
-        ("tokens/s generated", |r| {
-            Some(r.performance.as_ref()?.tokens_per_second)
-        }),
-        ("queries/s scheduled", |r| {
-            let performance = r.performance.as_ref()?;
-            (performance.metric == "result_scheduled_samples_per_sec").then_some(performance.value)
-        }),
-        ("samples answered", |r| {
-            Some(r.harness.as_ref()?.samples as f64)
-        }),
-        ("seconds", |r| Some(r.harness.as_ref()?.seconds)),
-        ("steps", |r| Some(r.harness.as_ref()?.steps as f64)),
-        ("tokens of a step, % of the most", |r| {
-            Some(r.harness.as_ref()?.mean_step_fill * 100.0)
-        }),
-        ("samples in flight, mean", |r| {
-            Some(r.harness.as_ref()?.mean_running)
-        }),
-        ("KV blocks, peak", |r| {
-            Some(f64::from(r.harness.as_ref()?.peak_kv_blocks))
-        }),
-    ];
-    let rows: Vec<Row> = rows
+    let rows: Vec<Row> = FIGURES
         .iter()
         .map(|(name, figure)| {
             let values: Vec<Option<f64>> = tests
