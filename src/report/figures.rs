@@ -1,12 +1,11 @@
 //! Numbers as people read them.
 
-/// Four significant digits or so: `58.12`, `1,242`, `0.0391`.
+/// Four significant digits or so, whole numbers as such: `58.12`, `1,242`, `0.0391`, `32`.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     match size {
         size if !size.is_finite() => "–".to_owned(),
-        0.0 => "0".to_owned(),
-        size if size >= 999.5 => grouped(value),
+        size if size >= 999.5 || value.fract() == 0.0 => grouped(value),
         size if size >= 99.95 => format!("{value:.1}"),
         size if size >= 9.995 => format!("{value:.2}"),
         size if size >= 0.9995 => format!("{value:.3}"),
@@ -70,7 +69,8 @@ mod tests {
         for (value, text) in [
             (0.0, "0"),
             (0.039_12, "0.0391"),
-            (1.0, "1.000"),
+            (1.0, "1"),
+            (500.0, "500"),
             (58.1234, "58.12"),
             (105.756, "105.8"),
             (999.96, "1,000"),
@@ -90,6 +90,7 @@ mod tests {
     fn durations_and_sizes_have_the_unit_that_fits() {
         assert_eq!(duration(1_500.0), "1.500 µs");
         assert_eq!(duration(2_340_000.0), "2.340 ms");
+        assert_eq!(duration(20e9), "20 s");
         assert_eq!(duration(26_451_000_000.0), "26.45 s");
         assert_eq!(bytes(85_520_809_984), "79.6 GiB");
         assert_eq!(bytes(1 << 20), "1.0 MiB");

@@ -3,6 +3,7 @@
 mod chart;
 mod curves;
 mod markup;
+mod notices;
 mod origins;
 mod page;
 mod scale;

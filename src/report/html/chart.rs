@@ -389,7 +389,7 @@ mod tests {
     fn the_table_has_the_curves_values() {
         let text = chart().table().into_string();
         assert!(
-            text.contains("<th scope=\"row\">5.000</th><td class=\"n\">50.00</td>"),
+            text.contains("<th scope=\"row\">5</th><td class=\"n\">50</td>"),
             "{text}"
         );
         assert!(text.contains("a &amp; b"), "{text}");

@@ -1,6 +1,6 @@
 //! The curves of a scenario's tests: latencies, tokens, queue, batch, KV cache.
 
-use super::super::figures::{duration, number};
+use super::super::figures::{count, duration, number};
 use super::super::read::StoredTest;
 use super::super::timeline::Timeline;
 use super::chart::{Chart, Mark, Series};
@@ -246,7 +246,7 @@ fn remark(id: &str, tests: &[(&Named<'_>, &Timeline)]) -> String {
             let rate = harness.generated_tokens as f64 / harness.seconds;
             format!("mean {}", number(rate))
         }
-        "queue" => format!("peak {}", harness.peak_waiting),
+        "queue" => format!("peak {}", count(harness.peak_waiting.into())),
         "flight" => format!(
             "mean {}, peak {}",
             number(harness.mean_running),
@@ -254,11 +254,15 @@ fn remark(id: &str, tests: &[(&Named<'_>, &Timeline)]) -> String {
         ),
         "batch" => {
             let most: i32 = engines.map(|engine| engine.max_requests).sum();
-            format!("max_requests {most}")
+            format!("max_requests {}", count(most.unsigned_abs().into()))
         }
         "kv" => {
             let most: i32 = engines.map(|engine| engine.kv_blocks).sum();
-            format!("peak {} of {most}", harness.peak_kv_blocks)
+            format!(
+                "peak {} of {}",
+                count(harness.peak_kv_blocks.into()),
+                count(most.unsigned_abs().into())
+            )
         }
         _ => String::new(),
     }
@@ -299,7 +303,8 @@ fn counted(seconds: &[f64], counter: &[u64], at: f64) -> f64 {
     }
 }
 
-/// A value over time, as averages of neighbours where there are more than a chart can show.
+/// A value over time, as averages of neighbours where there are more than a chart can show. The first row, before anything
+/// happened, stays alone.
 fn averages(seconds: &[f64], values: &[u32], factor: f64) -> Vec<(f64, f64)> {
     let together = seconds.len().div_ceil(MOST_POINTS).max(1);
     let mean = |chunk: &[f64]| chunk.iter().sum::<f64>() / chunk.len() as f64;
@@ -307,10 +312,14 @@ fn averages(seconds: &[f64], values: &[u32], factor: f64) -> Vec<(f64, f64)> {
         .iter()
         .map(|value| f64::from(*value) * factor)
         .collect();
+    let (Some((start, seconds)), Some((first, values))) =
+        (seconds.split_first(), values.split_first())
+    else {
+        return Vec::new();
+    };
     let chunks = seconds.chunks(together).zip(values.chunks(together));
-    chunks
-        .map(|(at, values)| (mean(at), mean(values)))
-        .collect()
+    let rest = chunks.map(|(at, values)| (mean(at), mean(values)));
+    std::iter::once((*start, *first)).chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -349,12 +358,13 @@ mod tests {
 
     #[test]
     fn many_rows_become_averages() {
-        let timeline = timeline(480, 1.0);
-        let values: Vec<u32> = (0..480).collect();
+        let timeline = timeline(481, 1.0);
+        let values: Vec<u32> = (0..481).collect();
         let points = averages(&timeline.seconds, &values, 2.0);
-        assert_eq!(points.len(), 240);
-        assert_eq!(points[0], (0.5, 1.0));
-        assert_eq!(points[239], (478.5, 957.0));
+        assert_eq!(points.len(), 161);
+        assert_eq!(points[0], (0.0, 0.0));
+        assert_eq!(points[1], (2.0, 4.0));
+        assert_eq!(points[160], (479.0, 958.0));
         assert_eq!(averages(&[1.0], &[3], 1.0), [(1.0, 3.0)]);
     }
 }

@@ -9,7 +9,7 @@ use super::super::result::{Status, TestResult};
 use super::chart::colour;
 use super::curves::charts;
 use super::markup::{Html, element};
-use super::{origins, tables};
+use super::{notices, origins, tables};
 use crate::config::Scenario;
 use crate::error::Failure;
 
@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// A test with its place on the page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Named<'a> {
     /// From 0.
     pub number: usize,
@@ -31,6 +31,15 @@ pub struct Named<'a> {
 }
 
 impl Named<'_> {
+    /// Its colour and its name.
+    pub fn shown(&self) -> Html {
+        let mut html = Html::new();
+        html.raw("<span class=\"named\">")
+            .add(&self.swatch())
+            .add(&element("<span>", &self.label, "</span></span>"));
+        html
+    }
+
     /// Its colour.
     pub fn swatch(&self) -> Html {
         let mut html = Html::new();
@@ -116,7 +125,7 @@ pub fn page(tests: &[StoredTest]) -> Result<String, Failure> {
     tests.iter().for_each(|test| {
         html.add(&card(test));
     });
-    html.raw("</section>").add(&notices(&tests));
+    html.raw("</section>").add(&notices::notices(&tests));
     if tests.len() > 1 {
         section(&mut html, "Side by side", &tables::comparison(&tests));
     }
@@ -212,8 +221,7 @@ fn card(test: &Named<'_>) -> Html {
     let run = &result.config.run;
     let mut html = Html::new();
     html.raw("<article class=\"card\"><header><h2>")
-        .add(&test.swatch())
-        .text(&test.label);
+        .add(&test.shown());
     html.raw("</h2>").add(&verdict(result)).raw("</header>");
     html.raw("<p class=\"headline\">");
     match headline(result) {
@@ -301,73 +309,6 @@ pub fn headline(result: &TestResult) -> Option<(String, &'static str)> {
     Some((format!("{:.3}", accuracy.scores.rouge1), "ROUGE1"))
 }
 
-/// What went wrong, what to do about it, and what speaks against a submission.
-fn notices(tests: &[Named<'_>]) -> Html {
-    let mut html = Html::new();
-    let mut notice =
-        |class: &'static str, test: &Named<'_>, message: &str, more: &[(&'static str, String)]| {
-            html.raw("<div class=\"notice ")
-                .raw(class)
-                .raw("\"><p>")
-                .add(&test.swatch());
-            html.add(&element("<strong>", &test.label, "</strong>"))
-                .raw(": ")
-                .text(message)
-                .raw("</p>");
-            for (what, text) in more {
-                html.raw("<p class=\"muted\">")
-                    .raw(what)
-                    .raw(" ")
-                    .text(text)
-                    .raw("</p>");
-            }
-            html.raw("</div>");
-        };
-    for test in tests {
-        let result = &test.stored.result;
-        if let Some(failure) = &result.failure {
-            let causes = failure
-                .causes
-                .iter()
-                .map(|cause| ("Caused by:", cause.clone()));
-            let hint = failure
-                .hint
-                .iter()
-                .map(|hint| ("What to do:", hint.clone()));
-            notice(
-                "bad",
-                test,
-                &failure.message,
-                &causes.chain(hint).collect::<Vec<_>>(),
-            );
-        }
-        for finding in &result.findings {
-            let remedy = [("What to do:", finding.remedy.clone())];
-            notice(
-                "bad",
-                test,
-                &format!("{}: {}", finding.rule, finding.message),
-                &remedy,
-            );
-        }
-        if !result.not_for_submission.is_empty() {
-            let message = format!(
-                "not for submission: {}",
-                result.not_for_submission.join("; ")
-            );
-            notice("note", test, &message, &[]);
-        }
-        for failure in &test.stored.damaged {
-            let causes = failure
-                .causes
-                .iter()
-                .map(|cause| ("Caused by:", cause.clone()));
-            notice("bad", test, &failure.message, &causes.collect::<Vec<_>>());
-        }
-    }
-    html
-}
-
 /// Charts and percentiles of one scenario's tests.
 fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
     let tests: Vec<Named<'_>> = all
@@ -378,7 +319,6 @@ fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
     let mut html = Html::new();
     let charts = charts(scenario, &tests);
     let percentiles = tables::percentiles(&tests);
-    let measured = |test: &&Named<'_>| test.stored.result.status == Status::Completed;
     if charts.is_empty() && percentiles.is_none() {
         return html;
     }
@@ -388,10 +328,7 @@ fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
     if tests.len() > 1 {
         html.raw("<p class=\"legend\">");
         for test in &tests {
-            html.raw("<span>")
-                .add(&test.swatch())
-                .text(&test.label)
-                .raw("</span>");
+            html.raw("<span>").add(&test.shown()).raw("</span>");
         }
         html.raw("</p>");
     }
@@ -400,27 +337,11 @@ fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
         html.add(&chart.render());
     });
     html.raw("</div>");
-    for test in tests.iter().filter(measured) {
-        let (timeline, latencies) = (
-            test.stored.timeline.is_none(),
-            test.stored.latencies.is_none(),
-        );
-        let latencies = latencies && test.stored.result.performance.is_some();
-        let missing = match (timeline, latencies) {
-            (false, false) => continue,
-            (true, true) => {
-                "timeline.json and latencies.json are not there: no curves over time, and the latencies are LoadGen's percentiles with straight lines between them"
-            }
-            (true, false) => "timeline.json is not there: no curves over time",
-            (false, true) => {
-                "latencies.json is not there: the latencies are LoadGen's percentiles with straight lines between them"
-            }
-        };
-        html.raw("<p class=\"muted missing\">")
-            .add(&test.swatch())
-            .text(&test.label)
-            .raw(": ");
-        html.text(missing).raw(".</p>");
+    for (missing, names) in missing_files(&tests) {
+        html.raw("<p class=\"together missing\">").add(&names);
+        html.raw(" <span class=\"muted\">")
+            .raw(missing)
+            .raw("</span></p>");
     }
     if let Some(percentiles) = percentiles {
         html.raw("<h3>Latency of a sample, as LoadGen states it</h3>")
@@ -428,6 +349,35 @@ fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
     }
     html.raw("</section>");
     html
+}
+
+/// What cannot be drawn of which completed tests, because files of theirs are not there.
+fn missing_files(tests: &[Named<'_>]) -> Vec<(&'static str, Html)> {
+    let mut all: Vec<(&'static str, Html)> = Vec::new();
+    for test in tests {
+        let stored = test.stored;
+        let latencies = stored.latencies.is_none() && stored.result.performance.is_some();
+        let missing = match (stored.timeline.is_none(), latencies) {
+            _ if stored.result.status != Status::Completed => continue,
+            (false, false) => continue,
+            (true, true) => {
+                "timeline.json and latencies.json are not there: no curves over time, and latencies \
+                 are LoadGen's percentiles with straight lines between them."
+            }
+            (true, false) => "timeline.json is not there: no curves over time.",
+            (false, true) => {
+                "latencies.json is not there: latencies are LoadGen's percentiles with straight lines \
+                 between them."
+            }
+        };
+        match all.iter_mut().find(|(same, _)| *same == missing) {
+            Some((_, names)) => {
+                names.raw(" ").add(&test.shown());
+            }
+            None => all.push((missing, test.shown())),
+        }
+    }
+    all
 }
 
 /// For programs that open the page.

@@ -2,7 +2,7 @@
 
 use super::super::compare::FIGURES;
 use super::super::figures::{count, duration, number, ratio};
-use super::super::published::{Standing, standing};
+use super::super::published::{Distance, Standing, standing};
 use super::markup::{Html, element};
 use super::page::Named;
 use crate::error::Failure;
@@ -55,8 +55,7 @@ pub fn table(tests: &[Named<'_>], rows: &[Row], style: Style) -> Html {
         .raw("\"><thead><tr><th></th>");
     for test in tests {
         html.raw("<th scope=\"col\">")
-            .add(&test.swatch())
-            .text(&test.label)
+            .add(&test.shown())
             .raw("</th>");
     }
     html.raw("</tr></thead><tbody>");
@@ -84,7 +83,8 @@ pub fn table(tests: &[Named<'_>], rows: &[Row], style: Style) -> Html {
             html.raw("<span class=\"value\">")
                 .text(&cell.value)
                 .raw("</span>");
-            if !cell.note.is_empty() {
+            // An empty one keeps the values of a column below each other.
+            if !cell.note.is_empty() || (style == Style::Figures && index > 0) {
                 html.raw(" <small>").text(&cell.note).raw("</small>");
             }
             html.raw("</td>");
@@ -169,10 +169,7 @@ pub fn accuracy(tests: &[Named<'_>]) -> Html {
         let Some(accuracy) = &test.stored.result.accuracy else {
             continue;
         };
-        html.raw("<h3>")
-            .add(&test.swatch())
-            .text(&test.label)
-            .raw("</h3>");
+        html.raw("<h3>").add(&test.shown()).raw("</h3>");
         html.raw("<div class=\"scroll\"><table class=\"figures\"><thead><tr><th></th><th scope=\"col\">reached</th>");
         html.raw("<th scope=\"col\">threshold</th><th scope=\"col\">margin</th><th scope=\"col\"></th></tr></thead><tbody>");
         let Some(verdict) = &accuracy.verdict else {
@@ -237,51 +234,72 @@ fn badge(pass: bool) -> Html {
 /// How far each test is from what was published for its GPU.
 pub fn published(tests: &[Named<'_>]) -> Result<Html, Failure> {
     let mut html = Html::new();
+    let mut not_compared: Vec<(String, Html)> = Vec::new();
+    html.raw("<div class=\"pairs\">");
     for test in tests {
-        html.raw("<h3>")
-            .add(&test.swatch())
-            .text(&test.label)
-            .raw("</h3>");
         match standing(&test.stored.result)? {
             Standing::Nothing(why) => {
-                html.raw("<p class=\"muted\">Not compared: ")
-                    .text(why)
-                    .raw(".</p>");
+                match not_compared.iter_mut().find(|(same, _)| *same == why) {
+                    Some((_, names)) => {
+                        names.raw(" ").add(&test.shown());
+                    }
+                    None => not_compared.push((why, test.shown())),
+                }
             }
             Standing::Compared {
                 gpu,
                 per_gpu,
                 distances,
             } => {
-                html.raw("<p>This result: <strong>").text(number(per_gpu));
-                html.raw(" samples/s</strong> per GPU, ").text(gpu).raw(".");
+                html.raw("<div><h3>")
+                    .add(&test.shown())
+                    .raw("</h3><p>This result: <strong>");
+                html.text(number(per_gpu))
+                    .raw(" samples/s</strong> per GPU, ")
+                    .text(gpu)
+                    .raw(".");
                 if !test.stored.result.not_for_submission.is_empty() {
-                    html.raw(" It is not for submission, the others were submitted: see above.");
+                    html.raw(" It is not for submission; the others were submitted.");
                 }
-                html.raw("</p><div class=\"scroll\"><table class=\"figures\"><thead><tr><th scope=\"col\">published</th>");
-                html.raw("<th scope=\"col\">system, samples/s</th><th scope=\"col\">per GPU</th>");
-                html.raw("<th scope=\"col\">this result is</th></tr></thead><tbody>");
-                for distance in distances {
-                    let theirs = &distance.published;
-                    html.raw("<tr><th scope=\"row\">")
-                        .text(&theirs.round)
-                        .raw(" ")
-                        .text(&theirs.submitter);
-                    html.raw(" <small>")
-                        .text(&theirs.system)
-                        .raw("</small></th><td>");
-                    html.text(number(distance.theirs))
-                        .raw("</td><td>")
-                        .text(number(distance.theirs_per_gpu));
-                    html.raw("</td><td>×")
-                        .text(format!("{:.2}", distance.ratio))
-                        .raw("</td></tr>");
-                }
-                html.raw("</tbody></table></div>");
+                html.raw("</p>")
+                    .add(&distances_table(&distances))
+                    .raw("</div>");
             }
         }
     }
+    html.raw("</div>");
+    for (why, names) in not_compared {
+        html.raw("<p class=\"together\">")
+            .add(&names)
+            .raw(" <span class=\"muted\">Not compared: ");
+        html.text(why).raw(".</span></p>");
+    }
     Ok(html)
+}
+
+fn distances_table(distances: &[Distance]) -> Html {
+    let mut html = Html::new();
+    html.raw("<div class=\"scroll\"><table class=\"figures\"><thead><tr><th scope=\"col\">published</th>");
+    html.raw("<th scope=\"col\">system, samples/s</th><th scope=\"col\">per GPU</th>");
+    html.raw("<th scope=\"col\">this result is</th></tr></thead><tbody>");
+    for distance in distances {
+        let theirs = &distance.published;
+        html.raw("<tr><th scope=\"row\">")
+            .text(&theirs.round)
+            .raw(" ")
+            .text(&theirs.submitter);
+        html.raw(" <small>")
+            .text(&theirs.system)
+            .raw("</small></th><td>");
+        html.text(number(distance.theirs))
+            .raw("</td><td>")
+            .text(number(distance.theirs_per_gpu));
+        html.raw("</td><td>×")
+            .text(format!("{:.2}", distance.ratio))
+            .raw("</td></tr>");
+    }
+    html.raw("</tbody></table></div>");
+    html
 }
 
 #[cfg(test)]
@@ -291,7 +309,7 @@ mod tests {
     #[test]
     fn ratios_are_to_the_first() {
         let cells = beside_first(&[Some(2.0), Some(3.0), None], number);
-        assert_eq!(cells[0], Cell::of("2.000"));
+        assert_eq!(cells[0], Cell::of("2"));
         assert_eq!(cells[1].note, "×1.500");
         assert_eq!(cells[2], Cell::none());
         let without = beside_first(&[None, Some(3.0)], number);
