@@ -169,27 +169,31 @@ pub struct EngineConfig {
     /// Blocks of the KV cache; 0: as many as `max_requests` of the longest requests need.
     pub kv_blocks: u32,
     /// Share of a GPU's free memory that an engine may take.
+    #[serde(default)]
     pub memory_fraction: f64,
     /// Longest prompt, in tokens.
     pub max_prompt_tokens: u32,
     /// Folders that are searched for an engine's library.
     pub library_dirs: Vec<PathBuf>,
     /// Build its plan even where there is one that fits.
+    #[serde(default)]
     pub force_build: bool,
     /// Say how memory is divided.
     pub verbose: bool,
     /// Time the parts of every step on a GPU.
+    #[serde(default)]
     pub profile: bool,
     /// Weights, prompts and lengths are drawn from this; 0: they are real.
     pub synthetic_seed: u64,
     /// How activations become 8 bits, in fp8.
+    #[serde(default)]
     pub fp8: Fp8Config,
     /// Settings of the fake engine.
     pub fake: FakeEngineConfig,
 }
 
 /// How activations become 8 bits; of no account in any other precision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fp8Config {
     /// File of a calibration; without one the engine has ranges of its own.
     pub scales: Option<PathBuf>,
@@ -252,6 +256,7 @@ pub struct PathsConfig {
     #[serde(default)]
     pub preprocessed_data: PathBuf,
     /// Plans of engines; see `crate::engines`.
+    #[serde(default)]
     pub engine_dir: PathBuf,
     /// Logs of this invocation; see [`ResolvedConfig::test_dir`].
     pub log_dir: PathBuf,
@@ -431,6 +436,13 @@ names! {
         Samples = "samples/s",
         /// Since v4.1: tokens, of which every sample counts for 69.
         Tokens = "tokens/s",
+    }
+}
+
+impl Default for Fp8Range {
+    /// Nothing is cut off.
+    fn default() -> Self {
+        Self::Max
     }
 }
 

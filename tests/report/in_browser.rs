@@ -43,11 +43,6 @@ fn a_run_is_readable_on_a_desk_and_on_a_phone() {
         return;
     };
     let world = World::new();
-    let ran = world.run_fake(&[
-        "--min_duration=2000",
-        "--system_name=a_name_that_is_as_long_as_names_of_systems_are",
-    ]);
-    assert_eq!(ran.code, Some(1), "a name is given once: {}", ran.stderr);
     assert_eq!(world.run_fake(&["--min_duration=2000"]).code, Some(0));
     let ran = harness(&world.path(""), &["report", "logs"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

@@ -23,7 +23,6 @@ pub fn harness(folder: &Path, args: &[&str]) -> Ran {
 #[test]
 fn a_page_lies_in_the_folder_of_the_run_and_needs_nothing_else() {
     let world = World::new();
-    // A name as somebody might choose it to break the page.
     assert_eq!(world.run_fake(&["--scenarios=offline"]).code, Some(0));
     let here = world.path("");
     let ran = harness(&here, &["report", "--in=logs"]);

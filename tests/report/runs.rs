@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::page::harness;
-use super::support::World;
+use super::support::{World, copy_of_mini};
 
 #[test]
 fn runs_are_listed_shown_and_compared() {
@@ -80,4 +80,36 @@ fn runs_are_listed_shown_and_compared() {
     runs(&["diff", "1"]).assert_error(1, &["1 runs are named", "two runs"]);
     harness(&world.path(""), &["runs"])
         .assert_error(1, &["there are no runs in `build/logs`", "--in"]);
+}
+
+#[test]
+fn a_run_of_another_model_differs_in_its_model_and_its_data_set() {
+    let world = World::new();
+    assert_eq!(world.run_fake(&["--scenarios=offline"]).code, Some(0));
+    let model = copy_of_mini(&world);
+    let dataset = model.join("cnn_eval.json");
+    let text = fs::read_to_string(&dataset).unwrap();
+    let mut samples: Vec<Value> = serde_json::from_str(&text).unwrap();
+    samples.truncate(500);
+    fs::write(&dataset, serde_json::to_string(&samples).unwrap()).unwrap();
+    let flag = format!("--model_path={}", model.display());
+    let ran = world.run_fake(&["--scenarios=server", &flag]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let diff = harness(
+        &world.path(""),
+        &["runs", "diff", "Offline", "Server", "--in=logs"],
+    )
+    .stdout;
+    let line = |name: &str| {
+        diff.lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line("paths.model").contains(&model.display().to_string()),
+        "{diff}"
+    );
+    assert_eq!(line("data set").matches("sha256:").count(), 2, "{diff}");
+    assert!(line("samples in the set").contains("500"), "{diff}");
 }
