@@ -31,7 +31,7 @@ cpp_files = $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'cpp/*.cu' 'cpp/*.cuh' 'te
 
 .DEFAULT_GOAL := help
 .PHONY: help tools run build prebuild generate_engines calibrate run_harness link_dirs doctor download_help \
-        import_model preprocess_data tune_server clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
+        import_model preprocess_data tune_server report clean test test_rust test_cpp test_asan test_tsan test_cuda test_gpu \
         test_cuda_sanitizer lint check_format format bench
 
 help: ## Show this list
@@ -78,6 +78,9 @@ import_model: build ## Write a downloaded checkpoint as safetensors (RUN_ARGS="-
 
 preprocess_data: build ## Tokenise the data set and keep it as npy files
 	@$(harness) preprocess-data $(RUN_ARGS)
+
+report: build ## Write one HTML page about the newest run, or those that RUN_ARGS names
+	@$(harness) report $(RUN_ARGS)
 
 clean: ## Remove what was built; data, models, logs and fetched packages stay
 	@$(CARGO) clean

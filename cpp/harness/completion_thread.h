@@ -48,8 +48,8 @@ class CompletionThread {
   // When the sink had the last answer. Only after finish().
   Clock::time_point last_answer() const { return last_answer_; }
 
-  // Nanoseconds from the issue of each sample to the moment the sink was given its answer, in the order of the
-  // answers. Only after finish(), and once.
+  // Nanoseconds from the issue of each sample to the moment the sink was given its answer, in the order of
+  // the answers. Only after finish(), and once.
   std::vector<std::uint64_t> take_latencies() { return std::move(latencies_); }
 
  private:

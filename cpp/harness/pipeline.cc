@@ -154,7 +154,8 @@ void Pipeline::enqueue(std::span<const Query> queries, Clock::time_point issued)
 
 void Pipeline::answer_empty(std::span<const Query> queries, Clock::time_point issued) {
   std::vector<Answer> answers(queries.size());
-  for (std::size_t i = 0; i < queries.size(); ++i) answers[i] = Answer{.response = queries[i].response, .issued = issued, .tokens = {}};
+  for (std::size_t i = 0; i < queries.size(); ++i)
+    answers[i] = Answer{.response = queries[i].response, .issued = issued, .tokens = {}};
   completions_.push(answers);
 }
 

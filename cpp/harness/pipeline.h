@@ -47,10 +47,10 @@ struct PipelineStats {
   std::uint32_t peak_kv_blocks = 0;
   double mean_step_fill = 0;
   double mean_running = 0;
-  double seconds = 0;        // from the first query to the last answer
+  double seconds = 0;                       // from the first query to the last answer
   std::vector<std::uint64_t> latencies_ns;  // of each sample, from its issue to its answer, in answers' order
-  bool interrupted = false;  // somebody asked to stop before the end
-  bool abandoned = false;    // an engine was left in the middle of its work and cannot be used again
+  bool interrupted = false;                 // somebody asked to stop before the end
+  bool abandoned = false;  // an engine was left in the middle of its work and cannot be used again
 };
 
 class Pipeline {
@@ -93,7 +93,7 @@ class Pipeline {
   DriverContext context_;
   std::vector<std::unique_ptr<EngineDriver>> drivers_;
   std::atomic<Clock::rep> first_query_{0};  // of this pipeline; the progress may have one of an earlier run
-  std::vector<std::thread> threads_;  // last: they use all of the above
+  std::vector<std::thread> threads_;        // last: they use all of the above
 };
 
 }  // namespace gptj

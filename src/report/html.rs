@@ -2,6 +2,7 @@
 
 mod chart;
 mod curves;
+mod labels;
 mod markup;
 mod notices;
 mod origins;

@@ -29,12 +29,14 @@ fn both_scenarios_run_when_none_is_named() {
         assert_eq!(
             world.files(scenario),
             [
+                "latencies.json",
                 "metadata.json",
                 "mlperf_log_accuracy.json",
                 "mlperf_log_detail.txt",
                 "mlperf_log_summary.txt",
                 "mlperf_log_trace.json",
                 "result.json",
+                "timeline.json",
                 "user.conf"
             ]
         );

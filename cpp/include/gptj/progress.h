@@ -15,9 +15,9 @@ struct Progress {
   std::atomic<std::uint64_t> tokens_generated{0};
   std::atomic<std::uint64_t> prompt_tokens{0};
   std::atomic<std::uint64_t> steps{0};
-  std::atomic<std::uint32_t> waiting{0};         // in the queue
-  std::atomic<std::uint32_t> running{0};         // in all engines
-  std::atomic<std::uint32_t> kv_blocks_used{0};  // in all engines, after the last step
+  std::atomic<std::uint32_t> waiting{0};                       // in the queue
+  std::atomic<std::uint32_t> running{0};                       // in all engines
+  std::atomic<std::uint32_t> kv_blocks_used{0};                // in all engines, after the last step
   std::atomic<std::chrono::steady_clock::rep> first_query{0};  // on the steady clock; 0: none came yet
   // Set by Rust, through a shared reference: finish what is outstanding, empty, and return.
   mutable std::atomic<bool> stop_requested{false};

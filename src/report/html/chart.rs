@@ -235,9 +235,13 @@ impl Chart {
                     .text(bottom)
                     .raw("\"/>");
             }
-            svg.raw("<polyline class=\"curve s")
-                .text(colour(series.test))
-                .raw("\" points=\"");
+            svg.raw(match self.series.len() {
+                // Dashes help to tell curves apart.
+                1 => "<polyline class=\"curve alone s",
+                _ => "<polyline class=\"curve s",
+            })
+            .text(colour(series.test))
+            .raw("\" points=\"");
             svg.text(path.join(" ")).raw("\"/>");
         }
         svg.raw("<line class=\"cursor\" y1=\"")
@@ -380,7 +384,7 @@ mod tests {
         let text = chart().render().into_string();
         // The mark at 20 is the right end, 10 is half way: (46 + 566) / 2; 100 is the top, 50 half way down.
         assert!(text.contains("points=\"46,238 176,125 306,12\""), "{text}");
-        assert!(text.contains("curve s1"), "colours repeat");
+        assert!(text.contains("curve alone s1"), "colours repeat");
         assert_eq!(text.matches("<svg").count(), 2);
         assert_eq!(text.matches("What &lt;it&gt; shows").count(), 2);
     }

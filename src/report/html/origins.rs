@@ -122,9 +122,17 @@ type Fact = (&'static str, fn(&TestResult) -> String);
 const ENVIRONMENT: &[Fact] = &[
     ("CPU", |r| {
         let cpu = &r.machine.cpu;
+        let several = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
         format!(
-            "{}, {} sockets, {} cores, {} of {} threads usable",
-            cpu.model, cpu.sockets, cpu.cores, cpu.usable_threads, cpu.threads
+            "{}, {}, {}, {} of {} usable",
+            cpu.model,
+            several(cpu.sockets, "socket"),
+            several(cpu.cores, "core"),
+            cpu.usable_threads,
+            several(cpu.threads, "thread")
         )
     }),
     ("memory", |r| bytes(r.machine.memory_bytes)),

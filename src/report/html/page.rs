@@ -8,6 +8,7 @@ use super::super::read::StoredTest;
 use super::super::result::{Status, TestResult};
 use super::chart::colour;
 use super::curves::charts;
+use super::labels::labels;
 use super::markup::{Html, element};
 use super::{notices, origins, tables};
 use crate::config::Scenario;
@@ -50,50 +51,10 @@ impl Named<'_> {
     }
 }
 
-/// Names the tests by what tells them apart.
+/// Names the tests.
 pub fn name(tests: &[StoredTest]) -> Vec<Named<'_>> {
-    type Part = fn(&TestResult) -> String;
-    let parts: [Part; 8] = [
-        |r| r.benchmark.clone(),
-        |r| r.config.run.test_mode.to_string(),
-        |r| r.config.run.workload.clone(),
-        |r| r.config.run.system_name.clone(),
-        |r| r.config.engine.engine.to_string(),
-        |r| r.config.engine.precision.to_string(),
-        |r| r.config.scheduler.name.to_string(),
-        |r| match r.config.engine.devices.len() {
-            0 => "CPU".to_owned(),
-            1 => "1 GPU".to_owned(),
-            many => format!("{many} GPUs"),
-        },
-    ];
-    let differs = |part: &Part| {
-        tests
-            .iter()
-            .any(|test| part(&test.result) != part(&tests[0].result))
-    };
-    let telling: Vec<&Part> = parts.iter().filter(|part| differs(part)).collect();
-    let mut labels: Vec<String> = tests
-        .iter()
-        .map(|test| {
-            let scenario = test.result.config.run.scenario.to_string();
-            let rest = telling.iter().map(|part| part(&test.result));
-            std::iter::once(scenario)
-                .chain(rest)
-                .collect::<Vec<_>>()
-                .join(", ")
-        })
-        .collect();
-    for index in 0..labels.len() {
-        let before = labels[..index]
-            .iter()
-            .filter(|label| **label == labels[index])
-            .count();
-        if before > 0 {
-            labels[index] = format!("{} (no. {})", labels[index], index + 1);
-        }
-    }
-    let named = labels.into_iter().zip(tests).enumerate();
+    let results: Vec<&TestResult> = tests.iter().map(|test| &test.result).collect();
+    let named = labels(&results).into_iter().zip(tests).enumerate();
     named
         .map(|(number, (label, stored))| Named {
             number,
@@ -249,11 +210,11 @@ fn card(test: &Named<'_>) -> Html {
         fact("p50", duration(performance.latency_ns.p50 as f64));
         fact("p99", duration(performance.latency_ns.p99 as f64));
         if let Some(figure) = &performance.round_figure {
-            let value = match figure.unit.as_str() {
-                "ns" => duration(figure.value),
-                unit => format!("{} {unit}", number(figure.value)),
+            let (unit, value) = match figure.unit.as_str() {
+                "ns" => ("latency", duration(figure.value)),
+                unit => (unit, number(figure.value)),
             };
-            fact(&format!("as {} states it", figure.round), value);
+            fact(&format!("{}: {unit}", figure.round), value);
         }
     }
     if let Some(harness) = &result.harness {
@@ -336,16 +297,17 @@ fn scenario_section(scenario: Scenario, all: &[Named<'_>]) -> Html {
     charts.iter().for_each(|chart| {
         html.add(&chart.render());
     });
+    if let Some(percentiles) = percentiles {
+        html.raw("<div class=\"percentiles\"><h3>Latency of a sample, as LoadGen states it</h3>")
+            .add(&percentiles)
+            .raw("</div>");
+    }
     html.raw("</div>");
     for (missing, names) in missing_files(&tests) {
         html.raw("<p class=\"together missing\">").add(&names);
         html.raw(" <span class=\"muted\">")
             .raw(missing)
             .raw("</span></p>");
-    }
-    if let Some(percentiles) = percentiles {
-        html.raw("<h3>Latency of a sample, as LoadGen states it</h3>")
-            .add(&percentiles);
     }
     html.raw("</section>");
     html
