@@ -213,7 +213,7 @@ fn an_invalid_result_is_explained_and_fails_only_where_asked() {
     let slow = [
         "--scenarios=server",
         "--server_target_qps=1000",
-        "--server_target_latency_ns=20000000",
+        "--server_target_latency_ns=200000000",
         "--fake_step_us=1000",
     ];
     let world = World::new();

@@ -25,6 +25,8 @@ struct Seen {
     /// What the engines did while requests waited, if they did for long enough.
     pace: Option<Pace>,
     outstanding: u64,
+    /// The finding `latency` says why it was too slow.
+    told_before: bool,
 }
 
 /// A lower rate, and why that one.
@@ -107,6 +109,7 @@ impl Seen {
             outstanding: asked
                 .queue
                 .map_or(0, |queue| queue.outstanding_at_last_arrival),
+            told_before: log.flag("result_perf_constraints_met") == Some(false),
         }
     }
 
@@ -213,17 +216,19 @@ impl Seen {
                 ),
                 asked.next(&[("server_target_qps", &rounded(qps))]),
             ),
-            None => {
-                let half = (asked.config.engine.max_requests / 2).max(1).to_string();
-                (
-                    "fewer requests at a time make each of them faster".to_owned(),
-                    asked.next(&[("gpu_batch_size", &half)]),
-                )
-            }
+            None => (
+                "a request has to be faster by itself: another --precision or --engine; SingleStream says how long one takes \
+                 alone"
+                    .to_owned(),
+                asked.command.with(&[("scenarios", "single_stream")]),
+            ),
         };
         Finding {
             rule: rule.to_owned(),
-            message: format!("{message}. {}", first_letter_large(&lower.why)),
+            message: match self.told_before && rule != "latency" {
+                true => message,
+                false => format!("{message}. {}", first_letter_large(&lower.why)),
+            },
             remedy,
             command: Some(command),
             figures: Some(self.figures(lower.qps)),
