@@ -1,6 +1,7 @@
 //! `report` and `runs` over a real run: the page's figures are those of the result, and what is damaged is told.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that cannot be set up has failed"
 )]
 
