@@ -1,8 +1,8 @@
 //! result.json, metadata.json, the console summary, and explanations of invalid results.
 
 pub mod command_line;
-pub mod early_stopping;
 pub mod compare;
+pub mod early_stopping;
 pub mod explain;
 pub mod figures;
 pub mod files;
@@ -13,8 +13,8 @@ pub mod metadata;
 pub mod published;
 pub mod read;
 pub mod result;
-pub mod server_rate;
 pub mod runs;
+pub mod server_rate;
 pub mod summary;
 pub mod timeline;
 

@@ -1,8 +1,10 @@
 //! `run_harness tune-server`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::ConfigArgs;
 use super::command::{Cli, TuneServerArgs};
@@ -10,7 +12,7 @@ use super::output::{print, print_json};
 use super::owner;
 use super::run_harness::check_stdout;
 use super::surroundings::Here;
-use crate::config::{Plan, ResolvedConfig, find_key};
+use crate::config::{Plan, Qps, ResolvedConfig, SettingUsed, find_key, settings_used};
 use crate::doctor::busy;
 use crate::error::{Failure, FailureKind};
 use crate::report::CommandLine;
@@ -117,7 +119,7 @@ fn one(
         config,
         precision: args.tune_precision,
         probe_ms,
-        run: &mut |config| runner.run(config),
+        run: &mut |tried| runner.run(tried, settings_tried(plan, tried)),
         say: &mut |line| {
             if !quiet {
                 eprintln!("{title} Server: {line}");
@@ -141,6 +143,37 @@ fn one(
         written,
         failure: tuned.failure,
     }
+}
+
+/// The settings of a test of the search: those of the plan, but for what the search chose itself.
+fn settings_tried(plan: &Plan, tried: &ResolvedConfig) -> BTreeMap<String, SettingUsed> {
+    let mut settings = settings_used(plan);
+    let values = |config: &ResolvedConfig| {
+        let loadgen = &config.loadgen;
+        let qps = match loadgen.server_target_qps {
+            Qps::Auto => json!("auto"),
+            Qps::Fixed(qps) => json!(qps),
+        };
+        [
+            (FOUND, qps),
+            ("min_duration", json!(loadgen.min_duration_ms)),
+            ("min_query_count", json!(loadgen.min_query_count)),
+            (
+                "sample_concatenate_permutation",
+                json!(loadgen.sample_concatenate_permutation),
+            ),
+            ("log_dir", json!(config.paths.log_dir)),
+        ]
+    };
+    for ((name, value), (_, given)) in std::iter::zip(values(tried), values(&plan.config)) {
+        if value != given
+            && let Some(setting) = settings.get_mut(name)
+        {
+            setting.value = value;
+            setting.origin = "tune-server".to_owned();
+        }
+    }
+    settings
 }
 
 fn write(tuned: &mut Tuned, config: &ResolvedConfig, layer: Option<&UserLayer>) -> Option<Change> {

@@ -1,5 +1,6 @@
 //! The parent process: one child after the other, signals passed on, the summary at the end.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::child::lost;
@@ -7,7 +8,7 @@ use super::folder::TestFolder;
 use super::process::Job;
 use super::protocol::{TestReport, TestSpec};
 use super::signals::StopRequests;
-use crate::config::{Plan, Resolution, ResolvedConfig, Scenario, settings_used};
+use crate::config::{Plan, Resolution, ResolvedConfig, Scenario, SettingUsed, settings_used};
 use crate::error::{Failure, FailureKind};
 use crate::report::{CommandLine, Status, TestResult};
 
@@ -53,8 +54,12 @@ impl OneByOne {
         })
     }
 
-    /// Runs a test to its end. One that did not complete is a failure.
-    pub fn run(&self, config: &ResolvedConfig) -> Result<TestResult, Failure> {
+    /// Runs a test to its end. One that did not complete is a failure. `settings`: where the configuration came from.
+    pub fn run(
+        &self,
+        config: &ResolvedConfig,
+        settings: BTreeMap<String, SettingUsed>,
+    ) -> Result<TestResult, Failure> {
         if self.stop.count() > 0 {
             return Err(Failure::interrupted("stopped before the next test"));
         }
@@ -63,6 +68,7 @@ impl OneByOne {
             offline_rate: None,
             config: config.clone(),
             command: self.command.clone(),
+            settings,
         };
         let report = one(&spec, &self.stop)?;
         match report.unwritten.or(report.result.failure.clone()) {

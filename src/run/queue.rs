@@ -1,9 +1,7 @@
 //! How the queue grew while a Server test ran: what its latencies alone do not tell.
 
-use std::time::Instant;
-
-use crate::bridge::ffi::ProgressSnapshot;
 use crate::report::result::Queue;
+use crate::report::timeline::Timeline;
 
 /// Answers that are needed before a pace is believed.
 const LEAST_ANSWERS: u64 = 30;
@@ -23,74 +21,57 @@ struct Look {
     waiting: u32,
 }
 
-/// What was seen of a run so far.
-#[derive(Debug, Default)]
-pub struct QueueWatch {
-    start: Option<Instant>,
-    looks: Vec<Look>,
+/// What the counters of a test came to; `None` when it was over before anything could be seen.
+pub fn of(timeline: &Timeline) -> Option<Queue> {
+    let looks: Vec<Look> = (0..timeline.len())
+        .map(|row| Look {
+            seconds: timeline.seconds[row],
+            issued: timeline.samples_issued[row],
+            completed: timeline.samples_completed[row],
+            steps: timeline.steps[row],
+            waiting: timeline.waiting[row],
+        })
+        .collect();
+    let issued = looks.last()?.issued;
+    let last = looks.iter().find(|look| look.issued == issued)?;
+    let arrival_seconds = last.seconds;
+    let busy = busiest(&looks, issued as f64 / arrival_seconds.max(1e-3));
+    let busy_seconds = match busy {
+        [first, .., last] => last.seconds - first.seconds,
+        _ => 0.0,
+    };
+    let pace = (busy_seconds >= LEAST_SHARE * arrival_seconds)
+        .then(|| pace(busy))
+        .flatten();
+    Some(Queue {
+        arrival_seconds,
+        outstanding_at_last_arrival: last.issued.saturating_sub(last.completed),
+        busy_seconds,
+        served_per_second: pace.map(|(served, _)| served),
+        lag_seconds: pace.map(|(_, lag)| lag),
+    })
 }
 
-impl QueueWatch {
-    /// Notes where the run is; called several times a second.
-    pub fn note(&mut self, now: Instant, snapshot: &ProgressSnapshot) {
-        if snapshot.samples_issued == 0 {
-            return;
+/// The longest time in which requests waited that engines would have taken in had they had room: more than come in two
+/// steps.
+fn busiest(looks: &[Look], rate: f64) -> &[Look] {
+    let is_busy = |index: usize| {
+        let (before, now) = (&looks[index - 1], &looks[index]);
+        let steps = now.steps.saturating_sub(before.steps).max(1);
+        let step = (now.seconds - before.seconds) / steps as f64;
+        f64::from(now.waiting) > 2.0 * rate * step + 1.0
+    };
+    let (mut best, mut begin) = (0..0, None);
+    for index in 1..=looks.len() {
+        if index < looks.len() && is_busy(index) {
+            begin.get_or_insert(index);
+        } else if let Some(from) = begin.take()
+            && index - from > best.len()
+        {
+            best = from..index;
         }
-        let start = *self.start.get_or_insert(now);
-        self.looks.push(Look {
-            seconds: now.duration_since(start).as_secs_f64(),
-            issued: snapshot.samples_issued,
-            completed: snapshot.samples_completed,
-            steps: snapshot.steps,
-            waiting: snapshot.waiting,
-        });
     }
-
-    /// What it came to; `None` when the run was over before anything could be seen.
-    pub fn conclude(&self) -> Option<Queue> {
-        let looks = &self.looks;
-        let issued = looks.last()?.issued;
-        let last = looks.iter().find(|look| look.issued == issued)?;
-        let arrival_seconds = last.seconds;
-        let busy = self.busiest(issued as f64 / arrival_seconds.max(1e-3));
-        let busy_seconds = match busy {
-            [first, .., last] => last.seconds - first.seconds,
-            _ => 0.0,
-        };
-        let pace = (busy_seconds >= LEAST_SHARE * arrival_seconds)
-            .then(|| pace(busy))
-            .flatten();
-        Some(Queue {
-            arrival_seconds,
-            outstanding_at_last_arrival: last.issued.saturating_sub(last.completed),
-            busy_seconds,
-            served_per_second: pace.map(|(served, _)| served),
-            lag_seconds: pace.map(|(_, lag)| lag),
-        })
-    }
-
-    /// The longest time in which requests waited that engines would have taken in had they had room: more than come in
-    /// two steps.
-    fn busiest(&self, rate: f64) -> &[Look] {
-        let looks = &self.looks;
-        let is_busy = |index: usize| {
-            let (before, now) = (&looks[index - 1], &looks[index]);
-            let steps = now.steps.saturating_sub(before.steps).max(1);
-            let step = (now.seconds - before.seconds) / steps as f64;
-            f64::from(now.waiting) > 2.0 * rate * step + 1.0
-        };
-        let (mut best, mut begin) = (0..0, None);
-        for index in 1..=looks.len() {
-            if index < looks.len() && is_busy(index) {
-                begin.get_or_insert(index);
-            } else if let Some(from) = begin.take()
-                && index - from > best.len()
-            {
-                best = from..index;
-            }
-        }
-        &looks[best]
-    }
+    &looks[best]
 }
 
 /// Answers a second and how far they are behind: a straight line through what was answered when.
@@ -121,15 +102,14 @@ fn pace(busy: &[Look]) -> Option<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::bridge::ffi::ProgressSnapshot;
+    use crate::report::timeline::Recorder;
 
     /// Queries at `rate` for `seconds`, engines that answer `served` a second from the second `lag` on, ten steps a
     /// second, looked at twenty times a second.
     fn seen(rate: f64, seconds: f64, served: f64, lag: f64) -> Queue {
-        let start = Instant::now();
-        let mut watch = QueueWatch::default();
+        let mut recorder = Recorder::default();
         for look in 0..8000 {
             let now = f64::from(look) * 0.05;
             let issued = (rate * now.min(seconds)).floor() + 1.0;
@@ -140,16 +120,16 @@ mod tests {
                 break;
             }
             let in_flight = served * lag;
-            let snapshot = ProgressSnapshot {
+            recorder.look(ProgressSnapshot {
+                seconds: now,
                 samples_issued: issued as u64,
                 samples_completed: done as u64,
                 steps: (now * 10.0) as u64,
                 waiting: (issued - done - in_flight).max(0.0) as u32,
                 ..ProgressSnapshot::default()
-            };
-            watch.note(start + Duration::from_secs_f64(now), &snapshot);
+            });
         }
-        watch.conclude().unwrap()
+        of(recorder.timeline()).unwrap()
     }
 
     #[test]
@@ -175,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_run_that_nobody_saw_has_none() {
-        assert_eq!(QueueWatch::default().conclude(), None);
+        assert_eq!(of(&Timeline::default()), None);
         let queue = seen(50.0, 0.4, 30.0, 0.1);
         assert_eq!(queue.served_per_second, None, "{queue:?}");
     }

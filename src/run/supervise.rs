@@ -111,7 +111,6 @@ fn watch<T>(
         }
         let (stage, progress) = shared.look();
         let snapshot = ffi::snapshot(&progress);
-        shared.watch_queue(stage, &snapshot);
         if stage == Stage::Running {
             shared.record(snapshot);
         }

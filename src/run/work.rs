@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use cxx::SharedPtr;
 
 use super::evaluate;
 use super::inputs::{self, Loaded, SampleSource, failed};
 use super::protocol::TestSpec;
-use super::queue::QueueWatch;
+use super::queue;
 use super::rates::{self, Need};
 use crate::bridge::ffi;
 use crate::config::{Scenario, TestMode};
@@ -58,7 +57,6 @@ pub struct Shared {
     done: AtomicU64,
     total: AtomicU64,
     said: Mutex<Vec<String>>,
-    queue: Mutex<QueueWatch>,
     recorder: Mutex<Recorder>,
 }
 
@@ -71,7 +69,6 @@ impl Shared {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             said: Mutex::new(Vec::new()),
-            queue: Mutex::new(QueueWatch::default()),
             recorder: Mutex::new(Recorder::default()),
         }
     }
@@ -99,13 +96,6 @@ impl Shared {
         let fresh = self.enter(stage);
         self.total.store(total, Ordering::Relaxed);
         fresh
-    }
-
-    /// Notes where LoadGen's run is; called several times a second.
-    pub fn watch_queue(&self, stage: Stage, snapshot: &ffi::ProgressSnapshot) {
-        if stage == Stage::Running {
-            locked(&self.queue).note(Instant::now(), snapshot);
-        }
     }
 
     /// Keeps a look at the counters of the test itself.
@@ -205,17 +195,17 @@ pub fn work(spec: &TestSpec, shared: &Shared, result: &mut TestResult) -> Result
     let settings = ffi::RunSettings::from(config);
     let outcome = ffi::run_test(&settings, &generation, pool.pin_mut(), &samples, &progress);
     let outcome = outcome.map_err(failed)?;
+    let mut last = ffi::snapshot(&progress);
+    last.seconds = outcome.seconds;
+    locked(&shared.recorder).close(last);
     let queue = match config.run.scenario {
-        Scenario::Server => locked(&shared.queue).conclude(),
+        Scenario::Server => queue::of(locked(&shared.recorder).timeline()),
         Scenario::Offline | Scenario::SingleStream => None,
     };
     result.harness = Some(Harness {
         queue,
         ..Harness::from(&outcome)
     });
-    let mut last = ffi::snapshot(&progress);
-    last.seconds = outcome.seconds;
-    locked(&shared.recorder).close(last);
     if outcome.interrupted {
         return Err(Failure::interrupted("the test was stopped before its end"));
     }
