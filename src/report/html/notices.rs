@@ -14,7 +14,7 @@ struct Notice<'a> {
     more: Vec<(&'static str, String)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Bad,
     Note,
@@ -34,6 +34,8 @@ pub fn notices(tests: &[Named<'_>]) -> Html {
             None => all.push(notice),
         }
     }
+    // What went wrong comes first.
+    all.sort_by_key(|notice| notice.kind);
     for notice in &all {
         html.add(&draw(notice));
     }
