@@ -115,9 +115,13 @@ mod tests {
             all[4].folder
         );
         assert_eq!(
-            find(&root, "Offline-fp16").unwrap(),
-            root.join("2026-11-25-h100-fp8-fp16/Offline-fp16")
+            find(&root, "h100-tensorrt/tensorrt-fp16")
+                .unwrap_err()
+                .message,
+            "there is no run `h100-tensorrt/tensorrt-fp16`"
         );
+        let end = "2026-11-25-h100-fp8-fp16/Offline-fp16";
+        assert_eq!(find(&root, end).unwrap(), root.join(end));
         assert_eq!(
             find(&root, "Server").unwrap_err().message,
             "`Server` may be several runs"
