@@ -240,6 +240,7 @@ const OTHER_ENV: &[&str] = &[
     "GPTJ_WITH_TENSORRT",
     "GPTJ_SANITIZE",
     "GPTJ_REQUIRE_GPU",
+    "GPTJ_REQUIRE_BROWSER",
     "GPTJ_MINI_DIR",
 ];
 
