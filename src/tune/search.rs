@@ -203,7 +203,7 @@ pub const LARGEST_STEP: f64 = 0.15;
 
 /// The rate to try when a full test refuted `rate`: a little below the limit that this test told, if it told one. Each
 /// attempt goes down by twice as much as the one before, at least.
-pub fn lowered(rate: f64, limit: Option<f64>, precision: f64, attempt: usize) -> f64 {
+fn lowered(rate: f64, limit: Option<f64>, precision: f64, attempt: usize) -> f64 {
     let doublings = attempt.saturating_sub(1).min(8);
     let step = (precision * (1_u32 << doublings) as f64).min(LARGEST_STEP);
     let below = limit.map_or(rate, |limit| limit * (1.0 - precision / 2.0));
@@ -211,11 +211,48 @@ pub fn lowered(rate: f64, limit: Option<f64>, precision: f64, attempt: usize) ->
 }
 
 /// The rate to try when a full test held `rate` and told a limit well above it: short tests were disturbed.
-pub fn raised(rate: f64, limit: Option<f64>, precision: f64) -> Option<f64> {
+fn raised(rate: f64, limit: Option<f64>, precision: f64) -> Option<f64> {
     let limit = limit.filter(|limit| *limit > rate * (1.0 + 2.5 * precision))?;
     Some(round(
         (limit * (1.0 - precision / 2.0)).min(rate * (1.0 + LARGEST_STEP)),
     ))
+}
+
+/// Full tests so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Full {
+    /// The highest rate that was VALID.
+    pub valid: Option<f64>,
+    /// The lowest rate that was INVALID.
+    pub invalid: Option<f64>,
+    /// How many there were.
+    pub count: usize,
+}
+
+impl Full {
+    /// Notes one.
+    pub fn note(&mut self, rate: f64, valid: bool) {
+        self.count += 1;
+        if valid {
+            self.valid = Some(self.valid.map_or(rate, |best| best.max(rate)));
+        } else {
+            self.invalid = Some(self.invalid.map_or(rate, |least| least.min(rate)));
+        }
+    }
+
+    /// The rate of the next one, after one that told `limit`; `None` when the highest VALID rate is near enough to the
+    /// limit.
+    pub fn next(&self, limit: Option<f64>, precision: f64) -> Option<f64> {
+        match (self.valid, self.invalid) {
+            (None, None) => None,
+            (None, Some(invalid)) => Some(lowered(invalid, limit, precision, self.count)),
+            (Some(valid), None) => raised(valid, limit, precision),
+            // Steps down grow, and may have gone too far.
+            (Some(valid), Some(invalid)) => {
+                (invalid / valid > 1.0 + 2.0 * precision).then(|| round((valid * invalid).sqrt()))
+            }
+        }
+    }
 }
 
 /// Four significant digits, as people write rates; the precision of a search is coarser.
@@ -363,6 +400,45 @@ mod tests {
         assert_eq!(raised(Some(104.0)), None);
         assert_eq!(raised(Some(110.0)), Some(108.9));
         assert_eq!(raised(Some(200.0)), Some(115.0));
+    }
+
+    /// Full tests from `first` on, of engines that hold `holds`, each telling `limit`.
+    fn full_tests(first: f64, holds: f64, limit: Option<f64>) -> Vec<f64> {
+        let (mut full, mut rates) = (Full::default(), vec![first]);
+        loop {
+            let rate = rates[rates.len() - 1];
+            full.note(rate, rate <= holds);
+            match full.next(limit, PRECISION) {
+                Some(next) if rates.len() < 20 => rates.push(next),
+                Some(_) => panic!("{rates:?}"),
+                None => return rates,
+            }
+        }
+    }
+
+    #[test]
+    fn one_full_test_is_enough_where_short_ones_were_right() {
+        assert_eq!(full_tests(100.0, 101.0, None), [100.0]);
+        assert_eq!(full_tests(100.0, 101.0, Some(102.0)), [100.0]);
+    }
+
+    #[test]
+    fn a_step_down_that_went_too_far_is_divided() {
+        // Down by 2, 4 and 8 %, then then between the last two, twice.
+        assert_eq!(
+            full_tests(100.0, 92.0, None),
+            [100.0, 98.0, 94.08, 86.55, 90.24, 92.14]
+        );
+        assert_eq!(full_tests(100.0, 97.0, Some(97.5)), [100.0, 96.53]);
+    }
+
+    proptest! {
+        #[test]
+        fn full_tests_end_near_the_limit(holds in 30.0_f64..100.0, off in proptest::option::of(0.9_f64..1.1)) {
+            let rates = full_tests(100.0, holds, off.map(|off| off * holds));
+            let best = rates.iter().copied().filter(|rate| *rate <= holds).fold(0.0, f64::max);
+            prop_assert!(best * (1.0 + 2.0 * PRECISION) * 1.001 > holds, "{rates:?}");
+        }
     }
 
     #[test]

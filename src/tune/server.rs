@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::judge::{Seen, judge};
-use super::search::{self, Next, Outcome, Said, Search, Settings, round};
+use super::search::{self, Full, Next, Outcome, Said, Search, Settings, round};
 use crate::config::{Qps, ResolvedConfig};
 use crate::error::Failure;
 use crate::report::early_stopping;
@@ -241,10 +241,11 @@ impl Tuning<'_> {
         config
     }
 
-    /// Full tests: each below the one before until one is VALID. Where the first is, and saw that much more would hold, a
-    /// higher one follows: short tests were disturbed.
+    /// Full tests: as a rule one. Where it is INVALID, or VALID and saw that much more would hold, short tests were
+    /// disturbed, and others follow.
     fn confirm(&mut self, mut qps: f64, tuned: &mut Tuned) -> Result<(), Failure> {
         self.enough_queries(qps)?;
+        let mut full = Full::default();
         for number in 1..=MOST_CONFIRMING {
             let seconds = Goal::of(self.config).seconds(qps * self.factor());
             (self.say)(&format!(
@@ -253,22 +254,15 @@ impl Tuning<'_> {
             let config = self.at(Some(qps), &format!("confirming-{number}-{qps}"));
             let result = (self.run)(&config)?;
             let one = confirming(qps, &result, config.test_dir())?;
-            let (valid, held_before) = (one.valid, tuned.qps.is_some());
-            tuned.confirming.push(one);
-            let limit = self.limit(&result);
-            if valid {
-                tuned.qps = Some(qps);
-                // Having come down, it is at the limit.
-                let first = tuned.confirming.iter().all(|one| one.valid);
-                match search::raised(qps, limit, self.precision).filter(|_| first) {
-                    Some(higher) => qps = higher,
-                    None => return Ok(()),
-                }
-            } else if held_before {
-                return Ok(());
-            } else {
+            full.note(qps, one.valid);
+            if !one.valid && full.valid.is_none() {
                 only_too_fast(&result)?;
-                qps = search::lowered(qps, limit, self.precision, number);
+            }
+            tuned.confirming.push(one);
+            tuned.qps = full.valid;
+            match full.next(self.limit(&result), self.precision) {
+                Some(next) => qps = next,
+                None => return Ok(()),
             }
         }
         if tuned.qps.is_some() {
