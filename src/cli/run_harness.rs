@@ -20,6 +20,22 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     let config = cli.config();
     let command = config.command_line();
     let resolution = here.resolve(config)?;
+    before_tests(cli, &here, &resolution)?;
+    let ran = run_all(&resolution, &command)?;
+    match cli.json {
+        true => print_json(&to_json(&ran))?,
+        false => print(&summary(&ran.results, &ran.not_run))?,
+    }
+    ran.failure.map_or(Ok(()), Err)
+}
+
+/// What people are told before the first test, unless they want to be left alone, and what would spoil the output. Says
+/// whether they want that.
+pub(super) fn before_tests(
+    cli: &Cli,
+    here: &Here,
+    resolution: &Resolution,
+) -> Result<bool, Failure> {
     let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
     for notice in resolution.notices.iter().filter(|_| !quiet) {
         eprintln!("note: {notice}");
@@ -31,18 +47,13 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         }
     }
     if cli.json {
-        check_stdout(&resolution)?;
+        check_stdout(resolution)?;
     }
-    let ran = run_all(&resolution, &command)?;
-    match cli.json {
-        true => print_json(&to_json(&ran))?,
-        false => print(&summary(&ran.results, &ran.not_run))?,
-    }
-    ran.failure.map_or(Ok(()), Err)
+    Ok(quiet)
 }
 
 /// A JSON document has stdout for itself.
-pub(super) fn check_stdout(resolution: &Resolution) -> Result<(), Failure> {
+fn check_stdout(resolution: &Resolution) -> Result<(), Failure> {
     let logs = resolution.plans.iter().map(|plan| &plan.config.loadgen.log);
     let said = |name: &str| {
         Failure::user(format!("`--json` contradicts `{name}`"))

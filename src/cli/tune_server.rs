@@ -9,11 +9,9 @@ use serde_json::json;
 use super::args::ConfigArgs;
 use super::command::{Cli, TuneServerArgs};
 use super::output::{print, print_json};
-use super::owner;
-use super::run_harness::check_stdout;
+use super::run_harness::before_tests;
 use super::surroundings::Here;
 use crate::config::{Plan, Qps, ResolvedConfig, SettingUsed, find_key, settings_used};
-use crate::doctor::busy;
 use crate::error::{Failure, FailureKind};
 use crate::report::CommandLine;
 use crate::run::OneByOne;
@@ -51,25 +49,13 @@ pub fn run(cli: &Cli, args: &TuneServerArgs) -> Result<(), Failure> {
     let config = flags(cli.config())?;
     let here = Here::look()?;
     let resolution = here.resolve(config.clone())?;
-    let quiet = resolution.plans.iter().all(|plan| plan.config.report.quiet);
     let layer = match args.dry_run {
         true => None,
         false => Some(UserLayer::open(
             resolution.user_file.as_deref().ok_or_else(no_file)?,
         )?),
     };
-    for notice in resolution.notices.iter().filter(|_| !quiet) {
-        eprintln!("note: {notice}");
-    }
-    if let Some(plan) = resolution.plans.first().filter(|_| !quiet) {
-        owner::tell(&plan.config.paths.log_dir);
-        for finding in busy(&here.machine, &plan.config.engine.devices) {
-            eprintln!("warning: {}; {}", finding.message, finding.remedy);
-        }
-    }
-    if cli.json {
-        check_stdout(&resolution)?;
-    }
+    let quiet = before_tests(cli, &here, &resolution)?;
     let command = config.command_line();
     let runner = OneByOne::new(command.clone())?;
     let mut documents = Vec::new();

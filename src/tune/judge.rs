@@ -102,14 +102,8 @@ pub fn judge(goal: &Goal, seen: &Seen) -> Judged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::server_rate::tests::GOAL;
 
-    const GOAL: Goal = Goal {
-        min_seconds: 600.0,
-        min_queries: 100,
-        permutation: 0,
-        bound: 20.0,
-        percentile: 0.99,
-    };
     const CALM: Seen = Seen {
         rate: 30.0,
         queries: 1800,

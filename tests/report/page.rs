@@ -84,6 +84,33 @@ fn what_was_not_kept_or_is_damaged_is_said_on_the_page() {
 }
 
 #[test]
+fn a_broken_rule_stands_with_its_remedy_and_the_command() {
+    let world = World::new();
+    let stored = repository().join("results/2026-11-25-h100-fp8-fp16/Server/result.json");
+    let mut result: Value = serde_json::from_slice(&fs::read(stored).unwrap()).unwrap();
+    result["valid"] = false.into();
+    result["findings"] = serde_json::json!([{
+        "rule": "latency",
+        "message": "90 of 6842 queries took longer than 20.000 s",
+        "remedy": "ask for about 55.10 queries a second",
+        "command": "run_harness --scenarios=server --server_target_qps=55.10"
+    }]);
+    fs::create_dir(world.path("x")).unwrap();
+    fs::write(world.path("x/result.json"), result.to_string()).unwrap();
+    let ran = harness(&world.path(""), &["report", "x"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let page = fs::read_to_string(world.path("x/report.html")).unwrap();
+    for said in [
+        "INVALID",
+        "latency: 90 of 6842 queries took longer than 20.000 s",
+        "What to do: ask for about 55.10 queries a second",
+        "Command: run_harness --scenarios=server --server_target_qps=55.10",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
 fn results_that_cannot_be_read_are_named() {
     let world = World::new();
     let here = world.path("");

@@ -67,11 +67,13 @@ fn of<'a>(test: &'a Named<'a>) -> Vec<Notice<'a>> {
     };
     let mut all: Vec<Notice<'a>> = result.failure.iter().map(failed).collect();
     all.extend(result.findings.iter().map(|finding| {
-        let remedy = vec![("What to do:", finding.remedy.clone())];
+        let command = finding.command.iter();
+        let command = command.map(|command| ("Command:", command.clone()));
+        let remedy = [("What to do:", finding.remedy.clone())];
         notice(
             Kind::Bad,
             format!("{}: {}", finding.rule, finding.message),
-            remedy,
+            remedy.into_iter().chain(command).collect(),
         )
     }));
     all.extend(test.stored.damaged.iter().map(failed));
