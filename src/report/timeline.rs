@@ -101,6 +101,19 @@ impl Timeline {
         self.kv_blocks.push(row.kv_blocks_used);
     }
 
+    /// Only the first rows stay.
+    fn truncate(&mut self, rows: usize) {
+        self.seconds.truncate(rows);
+        self.samples_issued.truncate(rows);
+        self.samples_completed.truncate(rows);
+        self.tokens_generated.truncate(rows);
+        self.prompt_tokens.truncate(rows);
+        self.steps.truncate(rows);
+        self.waiting.truncate(rows);
+        self.running.truncate(rows);
+        self.kv_blocks.truncate(rows);
+    }
+
     /// Every other row stays, the first among them.
     fn halve(&mut self) {
         fn thin<T: Copy>(column: &mut Vec<T>) {
@@ -164,6 +177,10 @@ impl Recorder {
     /// The last row, at the end of the test; what comes later is not looked at.
     pub fn close(&mut self, last: ProgressSnapshot) {
         if !self.closed && last.seconds > 0.0 {
+            // Looks go on for a moment behind the last answer, until whoever runs the test says that it is over.
+            let times = &self.timeline.seconds;
+            let before = times.partition_point(|seconds| *seconds <= last.seconds - 1e-3);
+            self.timeline.truncate(before);
             self.keep(last);
         }
         self.closed = true;
@@ -240,6 +257,17 @@ mod tests {
         let text = serde_json::to_string(recorder.timeline()).unwrap();
         let read: Timeline = serde_json::from_str(&text).unwrap();
         assert_eq!(&read, recorder.timeline());
+    }
+
+    #[test]
+    fn the_last_row_is_the_end_of_the_test_though_looks_went_on() {
+        let mut recorder = Recorder::default();
+        for seconds in [1.0, 2.0, 3.0, 3.05] {
+            recorder.look(seen(seconds));
+        }
+        recorder.close(seen(2.9));
+        assert_eq!(recorder.timeline().seconds, [0.0, 1.0, 2.0, 2.9]);
+        recorder.timeline().check().unwrap();
     }
 
     #[test]
