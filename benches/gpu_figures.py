@@ -105,7 +105,7 @@ def at(options, engine):
 
 
 def said(out, name, command):
-    """Runs a command whose output goes to OUT/NAME.log and, but for stdout of a peer, to the terminal."""
+    """Runs a command whose output goes to OUT/NAME.log, behind the command itself."""
     with open(out / f"{name}.log", "w", encoding="utf-8") as log:
         log.write(" ".join(map(str, command)) + "\n")
         log.flush()

@@ -242,7 +242,12 @@ fn single_stream(log: &LoadgenLog, asked: &Asked<'_>) -> Finding {
 
 /// `99th`, `99.9th`.
 fn ordinal(percentile: f64) -> String {
-    format!("{}th", (percentile * 1e6).round() / 1e4)
+    format!("{}th", in_percent(percentile))
+}
+
+/// A share in percent, without the digits that come from its being binary.
+fn in_percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
 }
 
 fn seconds(log: &LoadgenLog, key: &str) -> f64 {

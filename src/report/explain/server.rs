@@ -1,7 +1,7 @@
 //! Server: too slow, or too few queries to be sure. Whether a lower rate is needed, and which one, is told from how the
 //! queue grew.
 
-use super::{Asked, Figures, Finding, ordinal, rounded, seconds};
+use super::{Asked, Figures, Finding, in_percent, ordinal, rounded, seconds};
 use crate::report::early_stopping as needs;
 use crate::report::loadgen_log::LoadgenLog;
 use crate::report::server_rate::{Goal, Pace};
@@ -138,7 +138,7 @@ impl Seen {
             Some(allowed) => format!("{allowed} may"),
             None => format!(
                 "none may, and so few queries prove nothing about {} %",
-                rounded_percent(self.goal.percentile)
+                in_percent(self.goal.percentile)
             ),
         };
         format!(
@@ -240,10 +240,6 @@ impl Seen {
 fn percentile_latency(log: &LoadgenLog, percentile: f64) -> Option<f64> {
     let key = format!("result_{:.2}_percentile_latency_ns", percentile * 100.0);
     Some(log.number(&key)? / 1e9)
-}
-
-fn rounded_percent(share: f64) -> f64 {
-    (share * 1e6).round() / 1e4
 }
 
 fn first_letter_large(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::super::figures::{count, duration, number};
 use super::super::read::StoredTest;
+use super::super::result::EngineInstance;
 use super::super::timeline::Timeline;
 use super::chart::{Chart, Mark, Series};
 use super::page::Named;
@@ -161,12 +162,8 @@ const OVER_TIME: [OverTime; 5] = [
         reach: 100.0,
         description: "Samples in flight as a share of those that the engines would take, over the time of the test.",
         values: |test, timeline| {
-            let most = test
-                .result
-                .engines
-                .iter()
-                .map(|engine| f64::from(engine.max_requests));
-            averages(&timeline.seconds, &timeline.running, percent_of(most.sum()))
+            let most = of_all_engines(test, |engine| engine.max_requests);
+            averages(&timeline.seconds, &timeline.running, percent_of(most))
         },
     },
     OverTime {
@@ -176,19 +173,17 @@ const OVER_TIME: [OverTime; 5] = [
         reach: 100.0,
         description: "Blocks of the KV cache in use as a share of all, over the time of the test.",
         values: |test, timeline| {
-            let most = test
-                .result
-                .engines
-                .iter()
-                .map(|engine| f64::from(engine.kv_blocks));
-            averages(
-                &timeline.seconds,
-                &timeline.kv_blocks,
-                percent_of(most.sum()),
-            )
+            let most = of_all_engines(test, |engine| engine.kv_blocks);
+            averages(&timeline.seconds, &timeline.kv_blocks, percent_of(most))
         },
     },
 ];
+
+/// A limit of the engines, all of them together.
+fn of_all_engines(test: &StoredTest, limit: fn(&EngineInstance) -> i32) -> f64 {
+    let engines = test.result.engines.iter();
+    engines.map(|engine| f64::from(limit(engine))).sum()
+}
 
 fn percent_of(most: f64) -> f64 {
     if most > 0.0 { 100.0 / most } else { 0.0 }
