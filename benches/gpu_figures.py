@@ -8,12 +8,15 @@ of CNN/DailyMail, each figure a LoadGen test of its own through run_harness.
     fp8-server       Server in FP8 at 0.97 of Offline's rate, completed
     fp8-single       SingleStream in FP8
     fp16-offline     Offline in FP16
+    fp16-layers      the same with TensorRT's own products: fp16-layers.tensorrt
     transformers     the same lengths on Hugging Face transformers (benches/peers)
     mini-fp8         gptj-mini, AccuracyOnly, in FP8
     mini-fp8-again   the same, and whether every answer has the same tokens as before
     mini-fp16        gptj-mini, AccuracyOnly, in FP16
+    mini-fp16-layers the same with TensorRT's own products
     mini-run         gptj-mini, Offline and Server, plans built first, as `make run` does
-    plans            plans of the 6B shape in FP8 and FP16: cold, unchanged, changed, and built anew with timings
+    plans            plans of the 6B shape in FP8, in FP16 and with TensorRT's own products: cold, unchanged, changed,
+                     and built anew with timings
 
 ENGINE is cuda unless it is named: `fp8-offline.tensorrt`; cpu is for trying this script. Answers of another engine than
 cuda are compared with those of cuda, if that figure came before.
@@ -38,6 +41,7 @@ SYNTHETIC = ["--synthetic", "--sample_concatenate_permutation=false", "--min_que
              "--max_tokens_per_step=4096"]
 MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096"]
 BATCH = "--gpu_batch_size=384"
+LAYERS = "--gemm_plugin=false"
 ENGINES = ("cuda", "tensorrt", "cpu")
 
 
@@ -61,11 +65,11 @@ def arguments():
     return parser.parse_args()
 
 
-def offline(precision):
+def offline(precision, *more):
     def flags(options, _done, _engine):
         rate = options.fp8_qps if precision == "fp8" else options.fp16_qps
         return SYNTHETIC + [BATCH, f"--precision={precision}", "--scenarios=offline", "--profile_steps",
-                            f"--min_duration={options.seconds * 1e3:.0f}", f"--offline_expected_qps={rate}"]
+                            f"--min_duration={options.seconds * 1e3:.0f}", f"--offline_expected_qps={rate}", *more]
     return flags
 
 
@@ -81,8 +85,8 @@ def single(_options, _done, _engine):
                         "--single_stream_expected_latency_ns=300000000"]
 
 
-def mini(precision):
-    return lambda _options, _done, _engine: MINI + [f"--precision={precision}"]
+def mini(precision, *more):
+    return lambda _options, _done, _engine: MINI + [f"--precision={precision}", *more]
 
 
 FIGURES = {
@@ -90,10 +94,12 @@ FIGURES = {
     "fp8-server": server,
     "fp8-single": single,
     "fp16-offline": offline("fp16"),
+    "fp16-layers": offline("fp16", LAYERS),
     "transformers": None,
     "mini-fp8": mini("fp8"),
     "mini-fp8-again": mini("fp8"),
     "mini-fp16": mini("fp16"),
+    "mini-fp16-layers": mini("fp16", LAYERS),
     "mini-run": None,
     "plans": None,
 }
@@ -167,21 +173,22 @@ def mini_run(options, out, name, engine):
 def plans(options, out, name, engine):
     """Seconds of each build, and whether one was made: the plan's date tells."""
     texts, good = [], True
-    for precision in ("fp8", "fp16"):
-        folder = out / name / precision
-        common = [options.harness, "generate-engines", *at(options, engine), *SYNTHETIC,
-                  f"--precision={precision}", "--scenarios=offline", f"--engine_dir={folder}"]
+    for network, network_flags in (("fp8", ["--precision=fp8"]), ("fp16", ["--precision=fp16"]),
+                                   ("fp16-layers", ["--precision=fp16", LAYERS])):
+        folder = out / name / network
+        common = [options.harness, "generate-engines", *at(options, engine), *SYNTHETIC, *network_flags,
+                  "--scenarios=offline", f"--engine_dir={folder}"]
         seen = {}
         for what, flags, builds in (("cold", [BATCH], True), ("unchanged", [BATCH], False),
                                     ("changed batch size", ["--gpu_batch_size=256"], True),
                                     ("built anew", [BATCH, "--force_build_engines"], True)):
             begin = time.monotonic()
-            code = said(out, f"{name}-{precision}-{what.replace(' ', '-')}", common + flags)
+            code = said(out, f"{name}-{network}-{what.replace(' ', '-')}", common + flags)
             seconds = time.monotonic() - begin
             found = {path: path.stat().st_mtime_ns for path in folder.rglob("*.plan")}
             good = good and code == 0 and (found != seen) == builds
             sizes = sorted(path.stat().st_size for path in found)
-            texts.append(f"{precision} {what}: {seconds:.1f} s, {'built' if found != seen else 'kept'}, {sizes} bytes")
+            texts.append(f"{network} {what}: {seconds:.1f} s, {'built' if found != seen else 'kept'}, {sizes} bytes")
             seen = found
     return None, "; ".join(texts), good
 
@@ -201,7 +208,7 @@ def run(options, name, done):
     said(out, name, command)
     found = sorted(logs.rglob("result.json"))
     result = json.loads(found[-1].read_text()) if found else None
-    before = kind.removesuffix("-again") + suffix if kind.endswith("-again") else kind
+    before = kind.removesuffix("-again") + suffix if kind.endswith("-again") else kind.removesuffix("-layers")
     if kind.startswith("mini-") and before != name and done.get(before) and result and result["accuracy"]:
         old, new = answers(out, before), answers(out, name)
         result["of"] = len(old)

@@ -130,6 +130,8 @@ pub mod ffi {
         verbose: bool,
         /// GPU engines: time the parts of every step, and say so on stderr at the end.
         profile: bool,
+        /// TensorRT in fp16: multiply with the CUDA engine's products, as fp8 always does.
+        gemm_plugin: bool,
         /// GPU engines; not 0: weights are drawn from it, the checkpoint is not read.
         synthetic_seed: u64,
         /// Time that the fake engine spends in a step, in microseconds, whatever the work.

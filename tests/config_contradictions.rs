@@ -129,6 +129,14 @@ fn contradictions_name_both_values() {
              fp8_scales.json beside the model)",
         ),
         (
+            &[
+                ("engine", "tensorrt"),
+                ("precision", "fp8"),
+                ("gemm_plugin", "false"),
+            ],
+            "gemm_plugin = false (--gemm_plugin) contradicts precision = fp8 (--precision)",
+        ),
+        (
             &[("engine", "cuda"), ("devices", "0,x")],
             "devices is `0,x`, and `x` names no GPU",
         ),

@@ -119,6 +119,7 @@ gptj::EngineOptions to_core(const EngineSettings& settings) {
   options.max_prompt_tokens = settings.max_prompt_tokens;
   options.verbose = settings.verbose;
   options.profile = settings.profile;
+  options.gemm_plugin = settings.gemm_plugin;
   options.synthetic_seed = settings.synthetic_seed;
   options.fake_step_us = settings.fake_step_us;
   options.fake_seed = settings.fake_seed;

@@ -26,18 +26,19 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 
 class NetworkBuilder {
  public:
-  NetworkBuilder(nvinfer1::INetworkDefinition& network, const cuda::NetworkShape& shape)
+  NetworkBuilder(nvinfer1::INetworkDefinition& network, const cuda::NetworkShape& shape, bool gemm_plugin)
       : network_(network),
         hidden_(shape.model.n_embd),
         inner_(shape.model.n_inner),
         shape_(shape),
-        is_fp8_(shape.type == cuda::ElementType::kF8E4M3) {}
+        is_fp8_(shape.type == cuda::ElementType::kF8E4M3),
+        has_own_products_(!gemm_plugin && !is_fp8_) {}
 
   void build() {
     ITensor* residual = input(kResidual, nvinfer1::DataType::kHALF, {-1, hidden_});
     ITensor* const logit_rows = input(kLogitRows, nvinfer1::DataType::kINT32, {-1});
     for (std::int32_t layer = 0; layer < shape_.model.n_layer; ++layer) {
-      residual = is_fp8_ ? fp8_layer(layer, residual) : half_layer(layer, residual);
+      residual = has_own_products_ ? tensor_layer(layer, residual) : operation_layer(layer, residual);
     }
     ITensor* const normed = add({.kind = OperationKind::kFinalNorm,
                                  .columns = narrow(hidden_),
@@ -67,25 +68,26 @@ class NetworkBuilder {
     return &add_operation(network_, operation, inputs, name);
   }
 
-  // E4M3 rows of `columns` elements are int32 rows of a quarter of them.
-  Operation packed(OperationKind kind, std::int32_t layer, std::int64_t columns) const {
+  // Gives rows of `columns` elements of the layers' type. E4M3 ones are int32 rows of a quarter of them.
+  Operation typed(OperationKind kind, std::int32_t layer, std::int64_t columns) const {
+    if (!is_fp8_) return half(kind, layer, columns);
     return {.kind = kind, .layer = layer, .columns = narrow(columns / 4), .type = ValueType::kInt32};
   }
   Operation half(OperationKind kind, std::int32_t layer, std::int64_t columns) const {
     return {.kind = kind, .layer = layer, .columns = narrow(columns), .type = ValueType::kHalf};
   }
 
-  ITensor* fp8_layer(std::int32_t layer, ITensor* residual) {
+  ITensor* operation_layer(std::int32_t layer, ITensor* residual) {
     const std::string name = "layer " + std::to_string(layer) + " ";
-    ITensor* const normed = add(packed(OperationKind::kNorm, layer, hidden_), {residual}, name + "norm");
+    ITensor* const normed = add(typed(OperationKind::kNorm, layer, hidden_), {residual}, name + "norm");
     ITensor* const qkv =
         add(half(OperationKind::kQkvProduct, layer, 3 * hidden_), {normed}, name + "Q, K, V");
-    ITensor* const joined = add(packed(OperationKind::kAttentionAndMlp, layer, hidden_ + inner_),
+    ITensor* const joined = add(typed(OperationKind::kAttentionAndMlp, layer, hidden_ + inner_),
                                 {qkv, normed}, name + "attention and MLP");
     return add(half(OperationKind::kJoinedProduct, layer, hidden_), {joined, residual}, name + "back");
   }
 
-  ITensor* half_layer(std::int32_t layer, ITensor* residual) {
+  ITensor* tensor_layer(std::int32_t layer, ITensor* residual) {
     const std::string name = "layer " + std::to_string(layer) + " ";
     ITensor* const normed = add(half(OperationKind::kNorm, layer, hidden_), {residual}, name + "norm");
     ITensor* const qkv = product(normed, layer, LayerMatrix::kQkv, {3 * hidden_, hidden_});
@@ -125,6 +127,7 @@ class NetworkBuilder {
   std::int64_t inner_;
   const cuda::NetworkShape& shape_;
   bool is_fp8_;
+  bool has_own_products_;  // TensorRT's layers
 };
 
 void set_range(nvinfer1::IOptimizationProfile& profile, const char* name, const nvinfer1::Dims& least,
@@ -181,7 +184,7 @@ PlanReport build_plan(const PlanRequest& request) {
   const std::unique_ptr<nvinfer1::INetworkDefinition> network(create_network(*builder));
   const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
   if (!network || !config) throw Error(ErrorKind::kInternal, "TensorRT gives no network" + logger.reason());
-  NetworkBuilder(*network, shape).build();
+  NetworkBuilder(*network, shape, request.options.gemm_plugin).build();
 
   nvinfer1::IOptimizationProfile* const profile = builder->createOptimizationProfile();
   const std::int64_t hidden = shape.model.n_embd;

@@ -1,9 +1,9 @@
 // GPT-J as a TensorRT network, and its plan.
 //
 // Inputs: "residual" fp16 [rows, hidden], the embedded tokens of a packed step; "logit_rows" int32 [logit
-// rows]. Output: "logits" float [logit rows, padded vocabulary]. In fp16 TensorRT multiplies with tuned
-// kernels, and the matrices are inputs too, by weight_name(); in fp8 products are operations, which know
-// their weights. So a plan has no weights, and one serves every checkpoint of its shape.
+// rows]. Output: "logits" float [logit rows, padded vocabulary]. Products are operations, which know their
+// weights; or, in fp16 without gemm_plugin, TensorRT multiplies with tuned kernels, and the matrices are
+// inputs too, by weight_name(). So a plan has no weights, and one serves every checkpoint of its shape.
 #pragma once
 
 #include <cstdint>

@@ -19,10 +19,10 @@ namespace gptj::tensorrt {
 enum class OperationKind : std::int32_t {
   kNorm,              // residual -> normed, of the layers' type
   kFinalNorm,         // residual, logit_rows -> normed fp16 [logit rows, hidden]
-  kQkvProduct,        // fp8 only: normed -> qkv fp16
-  kAttentionAndGelu,  // fp16 only: qkv, product into the MLP -> joined
-  kAttentionAndMlp,   // fp8 only: qkv, normed -> joined
-  kJoinedProduct,     // fp8 only: joined, residual -> residual
+  kQkvProduct,        // normed -> qkv fp16
+  kAttentionAndMlp,   // qkv, normed -> joined
+  kJoinedProduct,     // joined, residual -> residual
+  kAttentionAndGelu,  // where TensorRT multiplies: qkv, product into the MLP -> joined
   kLmHead,            // normed fp16 -> logits float
 };
 

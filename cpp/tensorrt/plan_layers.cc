@@ -32,6 +32,15 @@ std::size_t plain_mlp_bytes(const cuda::NetworkShape& shape) {
          static_cast<std::size_t>(shape.model.n_inner);
 }
 
+// Whether TensorRT multiplies: then the layers' matrices are inputs.
+bool has_own_products(const nvinfer1::ICudaEngine& engine) {
+  const std::string matrix = weight_name(0, LayerMatrix::kQkv);
+  for (std::int32_t index = 0; index < engine.getNbIOTensors(); ++index) {
+    if (engine.getIOTensorName(index) == matrix) return true;
+  }
+  return false;
+}
+
 std::string remedy(const std::string& path) {
   return "; build it again with `run_harness generate-engines`, after removing " + path;
 }
@@ -41,6 +50,7 @@ class PlanLayers final : public cuda::Layers {
   PlanLayers(const cuda::LayersContext& context, std::shared_ptr<LoadedPlan> plan)
       : context_(context),
         plan_(std::move(plan)),
+        has_own_products_(has_own_products(*plan_->engine)),
         memory_(device_bytes(*plan_->engine), "the plan's activations"),
         no_row_(sizeof(std::int32_t), "a row number"),
         execution_(create_context(*plan_->engine)) {
@@ -52,7 +62,7 @@ class PlanLayers final : public cuda::Layers {
     GPTJ_CUDA_CHECK(cudaMemset(no_row_.as<>(), 0, no_row_.bytes()));
     bind(kResidual, context_.residual);
     bind(kLogits, context_.logits);
-    if (context_.shape.type == cuda::ElementType::kF16) {
+    if (has_own_products_) {
       bind_weights();
     } else if (!cuda::gelu_is_fused(gemm_, context_)) {
       inner_ = cuda::DeviceBuffer(plain_mlp_bytes(context_.shape), "the MLP's product");
@@ -93,6 +103,7 @@ class PlanLayers final : public cuda::Layers {
 
   cuda::LayersContext context_;
   std::shared_ptr<LoadedPlan> plan_;
+  bool has_own_products_;
   cuda::Gemm gemm_;
   cuda::DeviceBuffer memory_;
   cuda::DeviceBuffer no_row_;  // what a step without logits asks for: row 0, which nobody looks at
@@ -104,9 +115,8 @@ class PlanLayers final : public cuda::Layers {
 void PlanLayers::tune(cudaStream_t stream) {
   const cuda::DeviceBuffer memory(cuda::carve_products(context_.shape, nullptr).bytes, "tuning");
   GPTJ_CUDA_CHECK(cudaMemsetAsync(memory.as<>(), 0, memory.bytes(), stream));
-  const bool is_fp8 = context_.shape.type == cuda::ElementType::kF8E4M3;
   cuda::tune_products(gemm_, context_, cuda::carve_products(context_.shape, memory.as<>()),
-                      is_fp8 ? cuda::TunedProducts::kAll : cuda::TunedProducts::kLmHead, stream);
+                      has_own_products_ ? cuda::TunedProducts::kLmHead : cuda::TunedProducts::kAll, stream);
   GPTJ_CUDA_CHECK(cudaStreamSynchronize(stream));
 }
 
@@ -130,7 +140,7 @@ class PlanSource final : public cuda::LayersSource {
   std::string name() const override { return "tensorrt " + RuntimeLibrary::open().version(); }
   std::size_t workspace_bytes(const cuda::NetworkShape& shape) const override {
     // Only a library that is at work tells whether it fuses GELU: the worst is counted.
-    const std::size_t mlp = shape.type == cuda::ElementType::kF16 ? 0 : plain_mlp_bytes(shape);
+    const std::size_t mlp = has_own_products(*plan_->engine) ? 0 : plain_mlp_bytes(shape);
     return device_bytes(*plan_->engine) + cuda::Gemm::workspace_bytes() + mlp;
   }
   std::unique_ptr<cuda::Layers> make(const cuda::LayersContext& context) const override {

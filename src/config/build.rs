@@ -133,6 +133,7 @@ fn engine(settings: &Settings, target: &Target<'_>) -> Result<EngineConfig, Fail
         force_build: settings.flag("force_build_engines")?,
         verbose: settings.flag("verbose")?,
         profile: settings.flag("profile_steps")?,
+        gemm_plugin: settings.flag("gemm_plugin")?,
         synthetic_seed: match settings.flag("synthetic")? {
             true => settings.integer("synthetic_seed")?,
             false => 0,

@@ -17,6 +17,7 @@ pub fn contradictions(settings: &Settings, target: &Target<'_>) -> Result<(), Fa
     scheduler(settings)?;
     synthetic(settings, target)?;
     fp8(settings)?;
+    products(settings)?;
     if settings.integer("accuracy_samples")? > 0 && settings.text("test_mode")? != "AccuracyOnly" {
         return Err(clash(settings, "accuracy_samples", "test_mode")?
             .hint("a part of the data set is enough for --test_mode=AccuracyOnly only"));
@@ -85,6 +86,20 @@ fn fp8(settings: &Settings) -> Result<(), Failure> {
     Err(clash(settings, "fp8_range", "fp8_scales")?
         .because("the engine's own ranges have no such figures")
         .hint("make a file with `run_harness calibrate`, or leave out --fp8_range"))
+}
+
+/// TensorRT's own layers are asked for where there are none.
+fn products(settings: &Settings) -> Result<(), Failure> {
+    let asks_for_layers = settings.is_typed("gemm_plugin") && !settings.flag("gemm_plugin")?;
+    if !asks_for_layers
+        || settings.text("engine")? != "tensorrt"
+        || settings.text("precision")? != "fp8"
+    {
+        return Ok(());
+    }
+    Err(clash(settings, "gemm_plugin", "precision")?
+        .because("TensorRT's own layers multiply in fp16 alone")
+        .hint("leave out --gemm_plugin, or add --precision=fp16"))
 }
 
 fn output(settings: &Settings) -> Result<(), Failure> {

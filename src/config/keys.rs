@@ -142,6 +142,8 @@ pub static KEYS: &[Key] = &[
         example: "/opt/gptj/lib", doc: "Folders with engine libraries, separated by colons", ..BASE },
     Key { name: "force_build_engines", group: Group::Engine, kind: Kind::Bool, default: "false",
         example: "true", doc: "Engines that run from plans: build them even where there are some that fit", ..BASE },
+    Key { name: "gemm_plugin", group: Group::Engine, kind: Kind::Bool, default: "true",
+        example: "false", doc: "TensorRT in fp16: multiply with the CUDA engine's products, as fp8 always does, instead of TensorRT's own layers", ..BASE },
     Key { name: "profile_steps", group: Group::Engine, kind: Kind::Bool, default: "false",
         example: "true", doc: "Engines on GPUs: time the parts of every step, and print where the time went", ..BASE },
     Key { name: "fake_step_us", group: Group::Engine, kind: small(0, 0x7fff_ffff), unit: "microseconds", default: "0",

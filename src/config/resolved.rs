@@ -183,6 +183,9 @@ pub struct EngineConfig {
     /// Time the parts of every step on a GPU.
     #[serde(default)]
     pub profile: bool,
+    /// TensorRT in fp16: multiply with the CUDA engine's products, as fp8 always does.
+    #[serde(default)]
+    pub gemm_plugin: bool,
     /// Weights, prompts and lengths are drawn from this; 0: they are real.
     pub synthetic_seed: u64,
     /// How activations become 8 bits, in fp8.

@@ -108,6 +108,7 @@ impl EngineConfig {
             max_prompt_tokens: int(self.max_prompt_tokens),
             verbose: self.verbose,
             profile: self.profile,
+            gemm_plugin: self.gemm_plugin,
             synthetic_seed: self.synthetic_seed,
             fake_step_us: int(self.fake.step_us),
             fake_seed: self.fake.seed,

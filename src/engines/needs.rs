@@ -23,6 +23,8 @@ pub struct Needs {
     pub compute_capability: i32,
     /// What the engine computes in.
     pub precision: String,
+    /// Products are the CUDA engine's, not TensorRT's layers.
+    pub gemm_plugin: bool,
     /// Shape of the model.
     pub model: Model,
     /// What one engine takes.
@@ -81,6 +83,7 @@ impl Needs {
             builder_version: facts.builder_version,
             gpu: facts.gpu,
             compute_capability: facts.compute_capability,
+            gemm_plugin: settings.gemm_plugin || facts.precision == "fp8",
             precision: facts.precision,
             model: Model {
                 vocab_size: shape.vocab_size,

@@ -17,8 +17,8 @@ pub struct Place {
     pub plan: PathBuf,
     /// What the plan was built for, beside it.
     pub manifest: PathBuf,
-    /// What the builder measured on this kind of GPU in this precision; every such build reads and writes it. The
-    /// networks of two precisions differ, and TensorRT 8.6 rejects timings of a network that it does not know.
+    /// What the builder measured on this kind of GPU for such a network; every build of one reads and writes it.
+    /// Networks of other precisions and products differ, and TensorRT 8.6 rejects timings of one that it does not know.
     pub timing_cache: PathBuf,
     /// Held by whoever builds.
     pub lock: PathBuf,
@@ -45,11 +45,15 @@ impl Place {
             .join(config.run.benchmark.name())
             .join(scenario.name());
         let timings = format!(
-            "{}-{}-sm{}-{}.timings",
+            "{}-{}-sm{}-{}{}.timings",
             needs.engine,
             plain(&needs.builder_version),
             needs.compute_capability,
-            plain(&needs.precision)
+            plain(&needs.precision),
+            match needs.gemm_plugin {
+                true => "",
+                false => "-no_gemm_plugin",
+            }
         );
         Self {
             manifest: folder.join(format!("{name}{MANIFEST}")),

@@ -56,11 +56,23 @@ struct ScratchFile {
   std::filesystem::path path;
 };
 
-std::unique_ptr<Engine> create(EngineOptions options, const GenerationConfig& generation,
-                               const std::string& precision) {
+// What an engine computes in, and with.
+struct Kind {
+  std::string precision;
+  bool gemm_plugin = true;
+};
+
+EngineOptions with_kind(EngineOptions options, const Kind& kind) {
   options.engine = GPTJ_CONFORMANCE_ENGINE;
-  options.precision = precision;
+  options.precision = kind.precision;
+  options.gemm_plugin = kind.gemm_plugin;
   options.library_dirs = engine_library_dirs();
+  return options;
+}
+
+std::unique_ptr<Engine> create(const EngineOptions& wanted, const GenerationConfig& generation,
+                               const Kind& kind) {
+  EngineOptions options = with_kind(wanted, kind);
   const ScratchFile plan;
   if (has_plans(options)) {
     options.plan_path = plan.path;
@@ -71,20 +83,19 @@ std::unique_ptr<Engine> create(EngineOptions options, const GenerationConfig& ge
 }
 
 // An engine of the least size.
-std::unique_ptr<Engine> create_small(const std::string& precision) {
+std::unique_ptr<Engine> create_small(const Kind& kind) {
   EngineOptions options;
   options.max_requests = 1;
   options.max_tokens_per_step = 16;
   options.max_prompt_tokens = 16;
-  return create(options, GenerationConfig{.min_new_tokens = 1, .max_new_tokens = 4, .eos_token = kEnd},
-                precision);
+  return create(options, GenerationConfig{.min_new_tokens = 1, .max_new_tokens = 4, .eos_token = kEnd}, kind);
 }
 
 // Why there is no engine here; empty when there is one.
 const std::string& missing() {
   static const std::string reason = [] {
     try {
-      create_small("fp16");
+      create_small({.precision = "fp16"});
     } catch (const Error& error) {
       return std::string(error.what());
     }
@@ -95,12 +106,11 @@ const std::string& missing() {
 
 // The library may take another kernel, which sums in another order, for a step of another size, and in fp8 a
 // sum's last bit decides what is stored.
-EngineUnderTest gpu_engine(const std::string& precision, const Tolerance& tolerance) {
-  return {.name = std::string(GPTJ_CONFORMANCE_ENGINE) + "_" + precision,
-          .create =
-              [precision](const EngineOptions& options, const GenerationConfig& generation) {
-                return create(options, generation, precision);
-              },
+EngineUnderTest gpu_engine(const Kind& kind, const Tolerance& tolerance) {
+  const std::string products = kind.gemm_plugin ? "" : "_no_gemm_plugin";
+  return {.name = std::string(GPTJ_CONFORMANCE_ENGINE) + "_" + kind.precision + products,
+          .create = [kind](const EngineOptions& options,
+                           const GenerationConfig& generation) { return create(options, generation, kind); },
           .vocab_size = kVocab,
           .rounding = Rounding{.model = tiny_model(),
                                .weights = weights(),
@@ -110,10 +120,15 @@ EngineUnderTest gpu_engine(const std::string& precision, const Tolerance& tolera
 
 std::vector<EngineUnderTest> engines() {
   if (!missing().empty()) return {};
-  std::vector<EngineUnderTest> engines{gpu_engine("fp16", kFp16)};
-  // Where fp8 falls back to fp16 there is nothing else to test.
-  if (create_small("fp8")->name().find("fp8") != std::string::npos)
-    engines.push_back(gpu_engine("fp8", kFp8));
+  const Kind fp16{.precision = "fp16"};
+  const Kind fp8{.precision = "fp8"};
+  std::vector<EngineUnderTest> engines{gpu_engine(fp16, kFp16)};
+  // Without plans there is nobody else to multiply; where fp8 falls back to fp16 there is nothing else to
+  // test.
+  if (has_plans(with_kind({}, fp16))) {
+    engines.push_back(gpu_engine({.precision = "fp16", .gemm_plugin = false}, kFp16));
+  }
+  if (create_small(fp8)->name().find("fp8") != std::string::npos) engines.push_back(gpu_engine(fp8, kFp8));
   return engines;
 }
 

@@ -135,10 +135,10 @@ impl Rig {
         serde_json::from_str(&self.text(&format!("{plan}.json"))).unwrap()
     }
 
-    /// How many builds there were: each leaves a line in the timing cache of its precision.
+    /// How many builds there were: each leaves a line in the timing cache of its kind of network.
     pub fn builds(&self) -> usize {
-        ["fp16", "fp8"]
-            .map(|precision| format!("engines/box/tensorrt-1.2.3-sm90-{precision}.timings"))
+        ["fp16", "fp16-no_gemm_plugin", "fp8"]
+            .map(|network| format!("engines/box/tensorrt-1.2.3-sm90-{network}.timings"))
             .iter()
             .filter_map(|cache| fs::read_to_string(self.path(cache)).ok())
             .map(|text| text.lines().count())

@@ -63,6 +63,18 @@ fn another_configuration_is_told() {
 }
 
 #[test]
+fn other_products_are_told_and_keep_timings_of_their_own() {
+    let rig = Rig::new();
+    rig.generated(&[]);
+    rebuilt(
+        &rig,
+        &["--gemm_plugin=false"],
+        "gemm_plugin was true, is false",
+    );
+    assert_eq!(rig.manifest(OFFLINE)["timing_cache_bytes"], 0);
+}
+
+#[test]
 fn another_shape_is_told_and_other_weights_are_not() {
     let rig = Rig::new();
     let folder = copy_of_mini(&rig.world);

@@ -27,8 +27,9 @@ struct EngineOptions {
   double memory_fraction = 0.95;  // GPU engines: share of the free memory that may be taken
   std::int32_t max_prompt_tokens = 0;
 
-  bool verbose = false;  // says on stderr how memory is divided
-  bool profile = false;  // GPU engines: time the parts of every step, and say so on stderr at the end
+  bool verbose = false;     // says on stderr how memory is divided
+  bool profile = false;     // GPU engines: time the parts of every step, and say so on stderr at the end
+  bool gemm_plugin = true;  // TensorRT, fp16: multiply with the CUDA engine's products, as fp8 always does
   std::uint64_t synthetic_seed = 0;  // GPU engines; not 0: weights are drawn from it, the store is not read
 
   // The fake engine alone.
@@ -46,7 +47,7 @@ EngineLimits limits_for(const EngineOptions& options, const ModelConfig& model,
 
 // What a library libgptj_NAME.so exports, with C linkage. Raise the version with every change to a type that
 // crosses: EngineOptions, ModelConfig, GenerationConfig, WeightStore, Engine and what these contain.
-inline constexpr std::uint32_t kEngineAbiVersion = 5;
+inline constexpr std::uint32_t kEngineAbiVersion = 6;
 inline constexpr const char* kEngineAbiVersionSymbol = "gptj_engine_abi_version";
 inline constexpr const char* kCreateEngineSymbol = "gptj_create_engine";
 
