@@ -34,9 +34,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# What a server completes, as part of Offline's rate; LoadGen schedules a little more, because the last queries are
-# answered behind the end of the schedule.
-SERVER_SHARE = 0.97 * 1.02
+# What is asked of a server, as part of Offline's rate, for it to complete 0.97: in tests of two minutes it completes 98 %
+# of what it is asked for, as draws of arrivals differ and the last queries are answered behind the end of the schedule.
+SERVER_SHARE = 0.97 / 0.98
 SYNTHETIC = ["--synthetic", "--sample_concatenate_permutation=false", "--min_query_count=100",
              "--max_tokens_per_step=4096"]
 MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096"]

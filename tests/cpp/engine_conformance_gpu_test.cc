@@ -1,9 +1,6 @@
 // An engine for GPUs under the suite that holds for every engine, opened as the program opens it. Compiled
 // once for each, with its name in GPTJ_CONFORMANCE_ENGINE. Without a GPU every test is skipped; with
 // GPTJ_REQUIRE_GPU=1 that is a failure.
-#include <unistd.h>
-
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +10,7 @@
 #include "engine/engine_loader.h"
 #include "engine_conformance.h"
 #include "gptj/error.h"
+#include "scratch_file.h"
 #include "synthetic_model.h"
 
 namespace gptj::testing {
@@ -39,23 +37,6 @@ const std::shared_ptr<const SyntheticModel>& weights() {
   return weights;
 }
 
-// A file that is gone with it.
-struct ScratchFile {
-  ScratchFile() {
-    static int count = 0;
-    const std::string name = "gptj-" + std::to_string(getpid()) + "-" + std::to_string(++count) + ".plan";
-    path = std::filesystem::temp_directory_path() / name;
-  }
-  ~ScratchFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
-  }
-  ScratchFile(const ScratchFile&) = delete;
-  ScratchFile& operator=(const ScratchFile&) = delete;
-
-  std::filesystem::path path;
-};
-
 // What an engine computes in, and with.
 struct Kind {
   std::string precision;
@@ -73,7 +54,7 @@ EngineOptions with_kind(EngineOptions options, const Kind& kind) {
 std::unique_ptr<Engine> create(const EngineOptions& wanted, const GenerationConfig& generation,
                                const Kind& kind) {
   EngineOptions options = with_kind(wanted, kind);
-  const ScratchFile plan;
+  const ScratchFile plan(".plan");
   if (has_plans(options)) {
     options.plan_path = plan.path;
     build_plan(

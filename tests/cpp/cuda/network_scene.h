@@ -38,12 +38,12 @@ class NetworkScene {
     std::vector<float> logits;
   };
 
-  NetworkScene(const SceneShape& shape, const SyntheticModel& weights, std::mt19937& random)
-      : model_(shape.model), random_(random) {
-    network_shape_.model = shape.model;
-    network_shape_.generation = shape.generation;
-    network_shape_.type = shape.type;
-    EngineLimits& limits = network_shape_.limits;
+  static cuda::NetworkShape network_shape(const SceneShape& shape) {
+    cuda::NetworkShape network;
+    network.model = shape.model;
+    network.generation = shape.generation;
+    network.type = shape.type;
+    EngineLimits& limits = network.limits;
     limits.max_requests = shape.requests;
     limits.max_tokens_per_step = shape.tokens_per_step;
     limits.kv_block_size = shape.kv_block_size;
@@ -52,11 +52,18 @@ class NetworkScene {
     limits.beam_width = shape.generation.beam_width;
     limits.vocab_size = shape.model.vocab_size;
     limits.max_steps_in_flight = 1;
-    network_shape_.table_stride = kv_blocks_for(limits, limits.max_prompt_tokens, limits.max_new_tokens);
-    limits.kv_blocks = network_shape_.table_stride * shape.requests + 3;
+    network.table_stride = kv_blocks_for(limits, limits.max_prompt_tokens, limits.max_new_tokens);
+    limits.kv_blocks = network.table_stride * shape.requests + 3;
+    return network;
+  }
+
+  NetworkScene(const SceneShape& shape, const SyntheticModel& weights, std::mt19937& random,
+               const cuda::LayersSource& source = cuda::CublasLayersSource())
+      : model_(shape.model), random_(random), network_shape_(network_shape(shape)) {
+    const EngineLimits& limits = network_shape_.limits;
     auto loaded = std::make_unique<cuda::ModelWeights>(
         shape.model, weights, cuda::WeightOptions{.type = shape.type}, stream_.get());
-    network_ = std::make_unique<cuda::Network>(network_shape_, std::move(loaded), cuda::CublasLayersSource());
+    network_ = std::make_unique<cuda::Network>(network_shape_, std::move(loaded), source);
     network_->tune(stream_.get());
     upload_ = std::make_unique<cuda::StepUpload>(cuda::StepUpload::bytes_for(
         limits.max_tokens_per_step, limits.max_requests, network_shape_.table_stride));
