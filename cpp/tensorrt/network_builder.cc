@@ -212,9 +212,8 @@ PlanReport build_plan(const PlanRequest& request) {
   report.build_seconds = seconds_since(start);
   write_whole(request.options.plan_path, plan->data(), plan->size());
   report.plan_bytes = plan->size();
-  // TensorRT 8.6 reads a part of the cache only now, and starts afresh with a message where it does not like
-  // it.
-  if (timings.are_known && logger.reason().empty()) report.timings_reused = known.size();
+  // TensorRT 8.6 reads a part of the cache only now, and starts afresh where it does not like it.
+  if (timings.are_known && !logger.refused_timings()) report.timings_reused = known.size();
   if (timings.cache && !request.timing_cache_path.empty()) {
     const std::unique_ptr<nvinfer1::IHostMemory> blob(config->getTimingCache()->serialize());
     if (blob) write_whole(request.timing_cache_path, blob->data(), blob->size());

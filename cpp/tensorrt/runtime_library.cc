@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "gptj/error.h"
 #include "tensorrt/versions.h"
@@ -22,9 +23,20 @@ std::string version_text(int version) {
          std::to_string(version % kVersionSteps[1]);
 }
 
+// What TensorRT 8 calls an error when it cannot read back the timings that it wrote itself, as it cannot
+// where its own compiler has a part in them; docs/engines.md. It measures anew, so that nothing is wrong.
+bool refuses_timings(std::string_view text) {
+  const auto says = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
+  return says("timing cache will not be used") || (says("yelinCache") && says("deserializeFromBuffer"));
+}
+
 }  // namespace
 
 void Logger::log(Severity severity, const char* text) noexcept {
+  if (severity <= Severity::kERROR && refuses_timings(text)) {
+    refused_timings_ = true;
+    severity = Severity::kINFO;
+  }
   const char* name = "info";
   switch (severity) {
     case Severity::kINTERNAL_ERROR:

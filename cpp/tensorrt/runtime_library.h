@@ -3,6 +3,7 @@
 
 #include <NvInfer.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,9 +19,12 @@ class Logger final : public nvinfer1::ILogger {
   void log(Severity severity, const char* text) noexcept override;
   // ": " and the last error; empty when there was none.
   std::string reason() const;
+  // Whether TensorRT said that it does not use the timings it was given.
+  bool refused_timings() const { return refused_timings_; }
 
  private:
   bool verbose_;
+  std::atomic<bool> refused_timings_ = false;
   mutable std::mutex mutex_;
   std::string last_error_;
 };

@@ -337,7 +337,7 @@ fn check_alike(
 fn summary(manifest: &Manifest) -> String {
     let seconds = manifest.seconds;
     let timings = match manifest.timing_cache_bytes {
-        0 => "no earlier timings".to_owned(),
+        0 => "no earlier timings used".to_owned(),
         bytes => format!("{} of earlier timings used", HumanBytes(bytes)),
     };
     format!(

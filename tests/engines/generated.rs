@@ -13,7 +13,7 @@ fn what_is_missing_is_built_and_then_kept() {
     for said in [
         format!("{OFFLINE}: there is no plan yet; building it\n"),
         format!("{OFFLINE}: built in "),
-        " s (network 0.2 s, kernels 1.5 s), 155 B, no earlier timings\n".to_owned(),
+        " s (network 0.2 s, kernels 1.5 s), 155 B, no earlier timings used\n".to_owned(),
         "Time taken to generate engines: ".to_owned(),
     ] {
         assert!(ran.stderr.contains(&said), "{said}: {}", ran.stderr);

@@ -60,10 +60,8 @@ TEST_P(TensorrtNetwork, GivesTheBitsOfTheCudaEnginesLayers) {
   SCOPED_TRACE("GPTJ_TEST_SEED=" + std::to_string(seed) + ": " + to_text(shape));
   const ScratchFile plan(".plan");
   const EngineOptions with_plan = options(shape, plan.path);
-  tensorrt::build_plan({.options = with_plan,
-                        .model = shape.model,
-                        .generation = shape.generation,
-                        .timing_cache_path = ""});
+  tensorrt::build_plan(
+      {.options = with_plan, .model = shape.model, .generation = shape.generation, .timing_cache_path = ""});
   const auto source = tensorrt::read_plan(with_plan, NetworkScene::network_shape(shape));
   expect_same_logits(shape, seed, *source);
 }
