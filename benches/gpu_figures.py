@@ -62,7 +62,11 @@ def arguments():
     parser.add_argument("--fp16-qps", type=float, default=29, help="what Offline in FP16 is expected to reach")
     parser.add_argument("--samples", type=int, default=32, help="of transformers")
     parser.add_argument("--harness", type=pathlib.Path, default=ROOT / "target/release/run_harness")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in options.figures:
+        if name.replace("-again", "") not in options.figures:
+            parser.error(f"{name} is compared with {name.replace('-again', '')}: name that as well, in front of it")
+    return options
 
 
 def offline(precision, *more):
