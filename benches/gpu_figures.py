@@ -39,7 +39,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SERVER_SHARE = 0.97 / 0.98
 SYNTHETIC = ["--synthetic", "--sample_concatenate_permutation=false", "--min_query_count=100",
              "--max_tokens_per_step=4096"]
-MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096"]
+MINI = ["--test_mode=AccuracyOnly", "--scenarios=offline", "--gpu_batch_size=256", "--max_tokens_per_step=4096",
+        "--profile_steps"]
 BATCH = "--gpu_batch_size=384"
 LAYERS = "--gemm_plugin=false"
 ENGINES = ("cuda", "tensorrt", "cpu")
