@@ -195,6 +195,17 @@ fn shown(value: &Value) -> String {
 pub(super) mod tests {
     use super::*;
 
+    fn generation() -> ffi::Generation {
+        ffi::Generation {
+            beam_width: 4,
+            min_new_tokens: 30,
+            max_new_tokens: 128,
+            length_penalty: 1.0,
+            beam_length: ffi::BeamLength::PromptAndGenerated,
+            eos_token: 50256,
+        }
+    }
+
     /// Some plan's needs.
     pub fn needs() -> Needs {
         let settings = ffi::EngineSettings {
@@ -205,14 +216,6 @@ pub(super) mod tests {
             kv_block_size: 16,
             ..ffi::EngineSettings::default()
         };
-        let generation = ffi::Generation {
-            beam_width: 4,
-            min_new_tokens: 30,
-            max_new_tokens: 128,
-            length_penalty: 1.0,
-            beam_length: ffi::BeamLength::PromptAndGenerated,
-            eos_token: 50256,
-        };
         let facts = ffi::PlanFacts {
             builder_version: "8.6.0".to_owned(),
             gpu: "NVIDIA H100 80GB HBM3".to_owned(),
@@ -221,7 +224,7 @@ pub(super) mod tests {
         };
         let model = (&crate::model::ModelConfig::six_b()).into();
         let library = Fingerprint::of_bytes(b"library");
-        Needs::new(&settings, &model, &generation, facts, library)
+        Needs::new(&settings, &model, &generation(), facts, library)
     }
 
     fn said(needs: &Needs) -> Vec<String> {
@@ -257,6 +260,26 @@ pub(super) mod tests {
                 "generation.beam_length was prompt_and_generated, is generated",
             ]
         );
+    }
+
+    /// Whoever changes a setting that has no effect in fp8 need not wait for another plan.
+    #[test]
+    fn fp8_has_the_same_products_whatever_is_set() {
+        let products = |precision: &str, gemm_plugin: bool| {
+            let settings = ffi::EngineSettings {
+                gemm_plugin,
+                ..ffi::EngineSettings::default()
+            };
+            let facts = ffi::PlanFacts {
+                precision: precision.to_owned(),
+                ..ffi::PlanFacts::default()
+            };
+            let model = (&crate::model::ModelConfig::six_b()).into();
+            let library = Fingerprint::of_bytes(b"library");
+            Needs::new(&settings, &model, &generation(), facts, library).gemm_plugin
+        };
+        assert!(products("fp8", true) && products("fp8", false));
+        assert!(products("fp16", true) && !products("fp16", false));
     }
 
     #[test]
