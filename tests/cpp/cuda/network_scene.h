@@ -28,6 +28,7 @@ struct SceneShape {
   std::int32_t requests = 5;
   std::int32_t tokens_per_step = 96;
   std::int32_t longest_prompt = 120;
+  std::int32_t admitted_per_step = 1;
 };
 
 class NetworkScene {
@@ -59,7 +60,10 @@ class NetworkScene {
 
   NetworkScene(const SceneShape& shape, const SyntheticModel& weights, std::mt19937& random,
                const cuda::LayersSource& source = cuda::CublasLayersSource())
-      : model_(shape.model), random_(random), network_shape_(network_shape(shape)) {
+      : model_(shape.model),
+        random_(random),
+        network_shape_(network_shape(shape)),
+        admitted_per_step_(shape.admitted_per_step) {
     const EngineLimits& limits = network_shape_.limits;
     auto loaded = std::make_unique<cuda::ModelWeights>(
         shape.model, weights, cuda::WeightOptions{.type = shape.type}, stream_.get());
@@ -76,7 +80,8 @@ class NetworkScene {
 
   bool is_done() const { return std::ranges::all_of(requests_, &Request::finished); }
 
-  // One step: what is complete decodes, or once in a while waits; what is not reads on; one more is admitted.
+  // One step: what is complete decodes, or once in a while waits; what is not reads on; some more are
+  // admitted.
   std::vector<Row> step() {
     plan_.clear();
     std::vector<Row> rows;
@@ -86,10 +91,10 @@ class NetworkScene {
         if (request.is_complete() && !request.finished) decode(request, rows);
       }
     }
-    bool may_admit = true;
+    std::int32_t may_admit = admitted_per_step_;
     for (Request& request : requests_) {
-      if (request.is_complete() || (request.read == 0 && !may_admit)) continue;
-      if (request.read == 0) may_admit = false;
+      if (request.is_complete() || (request.read == 0 && may_admit == 0)) continue;
+      if (request.read == 0) --may_admit;
       read_on(request, rows);
     }
     if (plan_.rows() > 0) run(rows);
@@ -242,6 +247,7 @@ class NetworkScene {
   ModelConfig model_;
   std::mt19937& random_;
   cuda::NetworkShape network_shape_;
+  std::int32_t admitted_per_step_;
   cuda::Stream stream_;
   std::unique_ptr<cuda::Network> network_;
   std::unique_ptr<cuda::StepUpload> upload_;

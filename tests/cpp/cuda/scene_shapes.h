@@ -46,6 +46,7 @@ struct NetworkCase {
   cuda::ElementType type = cuda::ElementType::kF16;
   std::int32_t head_dim = 0;
   std::int32_t vocab = 0;  // 0: drawn
+  bool is_mini = false;    // gptj-mini's shape, and steps as full as its own
 };
 
 inline void PrintTo(const NetworkCase& network, std::ostream* out) { *out << network.name; }
@@ -59,6 +60,17 @@ inline std::vector<NetworkCase> network_cases() {
       cases.push_back({std::string(name) + "_heads_of_" + std::to_string(head_dim), type, head_dim, 0});
     }
   }
+  return cases;
+}
+
+// The same, and steps of thousands of rows, for which libraries choose other algorithms than for a few.
+inline std::vector<NetworkCase> network_cases_of_all_sizes() {
+  std::vector<NetworkCase> cases = network_cases();
+  if (is_small()) return cases;
+  cases.push_back(
+      {.name = "fp16_of_gptj_mini", .type = cuda::ElementType::kF16, .head_dim = 256, .is_mini = true});
+  cases.push_back(
+      {.name = "fp8_of_gptj_mini", .type = cuda::ElementType::kF8E4M3, .head_dim = 256, .is_mini = true});
   return cases;
 }
 
@@ -80,6 +92,7 @@ class NetworkTest : public ::testing::TestWithParam<NetworkCase> {
     const auto draw = [&](std::int32_t least, std::int32_t most) {
       return std::uniform_int_distribution<std::int32_t>(least, most)(random);
     };
+    if (GetParam().is_mini) return mini_shape();
     SceneShape shape;
     ModelConfig& model = shape.model;
     model.n_layer = layers;
@@ -100,6 +113,27 @@ class NetworkTest : public ::testing::TestWithParam<NetworkCase> {
     shape.generation.max_new_tokens = 9;
     shape.generation.eos_token = draw(0, model.vocab_size - 1);
     model.n_positions = shape.longest_prompt + shape.generation.max_new_tokens;
+    return shape;
+  }
+
+  static SceneShape mini_shape() {
+    SceneShape shape;
+    shape.model.n_layer = 4;
+    shape.model.n_head = 2;
+    shape.model.n_embd = 512;
+    shape.model.n_inner = 1024;
+    shape.model.rotary_dim = 64;
+    shape.model.vocab_size = 2048;
+    shape.type = GetParam().type;
+    shape.requests = 64;
+    shape.admitted_per_step = 24;
+    shape.tokens_per_step = 4096;
+    shape.longest_prompt = 300;
+    shape.generation.beam_width = 4;
+    shape.generation.min_new_tokens = 8;
+    shape.generation.max_new_tokens = 9;
+    shape.generation.eos_token = 1;
+    shape.model.n_positions = shape.longest_prompt + shape.generation.max_new_tokens;
     return shape;
   }
 

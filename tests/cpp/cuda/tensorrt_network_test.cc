@@ -66,7 +66,7 @@ TEST_P(TensorrtNetwork, GivesTheBitsOfTheCudaEnginesLayers) {
   expect_same_logits(shape, seed, *source);
 }
 
-INSTANTIATE_TEST_SUITE_P(OnTheGpu, TensorrtNetwork, ::testing::ValuesIn(network_cases()),
+INSTANTIATE_TEST_SUITE_P(OnTheGpu, TensorrtNetwork, ::testing::ValuesIn(network_cases_of_all_sizes()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

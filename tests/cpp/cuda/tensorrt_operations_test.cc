@@ -109,24 +109,32 @@ class OperationSource final : public cuda::LayersSource {
 
 class TensorrtOperations : public NetworkTest {
  protected:
-  static void expect_bits_of_cuda(Residual where) {
-    for (const std::int32_t layers : {1, 3}) {
+  static void expect_bits_of_cuda(const cuda::LayersSource& source) {
+    for (const std::int32_t layers : GetParam().is_mini ? std::vector{4} : std::vector{1, 3}) {
       const std::uint32_t seed = fresh_seed();
       std::mt19937 random(seed);
       const SceneShape shape = draw_shape(random, layers);
       SCOPED_TRACE("GPTJ_TEST_SEED=" + std::to_string(seed) + ": " + to_text(shape));
-      expect_same_logits(shape, seed, OperationSource(where));
+      expect_same_logits(shape, seed, source);
       if (HasFailure()) return;
     }
   }
 };
 
-TEST_P(TensorrtOperations, GiveTheBitsOfTheCudaEnginesLayers) { expect_bits_of_cuda(Residual::kElsewhere); }
+TEST_P(TensorrtOperations, GiveTheBitsOfTheCudaEnginesLayers) {
+  expect_bits_of_cuda(OperationSource(Residual::kElsewhere));
+}
 
-// Tells, where the test above fails, whether it is for this.
-TEST_P(TensorrtOperations, GiveThemWithTheResidualInPlace) { expect_bits_of_cuda(Residual::kInPlace); }
+// Tell, where the test above fails, whether it is for one of these: where the residual lies, or that tuning
+// takes other algorithms each time.
+TEST_P(TensorrtOperations, GiveThemWithTheResidualInPlace) {
+  expect_bits_of_cuda(OperationSource(Residual::kInPlace));
+}
+TEST_P(TensorrtOperations, AreNoWorseThanTheCudaEnginesLayersTunedAgain) {
+  expect_bits_of_cuda(cuda::CublasLayersSource());
+}
 
-INSTANTIATE_TEST_SUITE_P(OnTheGpu, TensorrtOperations, ::testing::ValuesIn(network_cases()),
+INSTANTIATE_TEST_SUITE_P(OnTheGpu, TensorrtOperations, ::testing::ValuesIn(network_cases_of_all_sizes()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
