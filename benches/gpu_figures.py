@@ -53,6 +53,11 @@ def figure(text):
     return text
 
 
+def compared_with(name):
+    """The figure whose answers those of this one are held against; for the first of its kind, itself."""
+    return name.replace("-again", "") if "-again" in name else name.partition(".")[0].removesuffix("-layers")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
@@ -64,9 +69,9 @@ def arguments():
     parser.add_argument("--samples", type=int, default=32, help="of transformers")
     parser.add_argument("--harness", type=pathlib.Path, default=ROOT / "target/release/run_harness")
     options = parser.parse_args()
-    for name in options.figures:
-        if name.replace("-again", "") not in options.figures:
-            parser.error(f"{name} is compared with {name.replace('-again', '')}: name that as well, in front of it")
+    for index, name in enumerate(options.figures):
+        if "-again" in name and compared_with(name) not in options.figures[:index]:
+            parser.error(f"{name} is compared with {compared_with(name)}: name that as well, in front of it")
     return options
 
 
@@ -213,7 +218,7 @@ def run(options, name, done):
     said(out, name, command)
     found = sorted(logs.rglob("result.json"))
     result = json.loads(found[-1].read_text()) if found else None
-    before = kind.removesuffix("-again") + suffix if kind.endswith("-again") else kind.removesuffix("-layers")
+    before = compared_with(name)
     if kind.startswith("mini-") and before != name and done.get(before) and result and result["accuracy"]:
         old, new = answers(out, before), answers(out, name)
         result["of"] = len(old)

@@ -18,7 +18,7 @@ pub struct Place {
     /// What the plan was built for, beside it.
     pub manifest: PathBuf,
     /// What the builder measured on this kind of GPU for such a network; every build of one reads and writes it.
-    /// Networks of other precisions and products differ, and TensorRT 8.6 rejects timings of one that it does not know.
+    /// Networks of other precisions and products ask for other kernels.
     pub timing_cache: PathBuf,
     /// Held by whoever builds.
     pub lock: PathBuf,

@@ -101,33 +101,24 @@ impl Timeline {
         self.kv_blocks.push(row.kv_blocks_used);
     }
 
-    /// Only the first rows stay.
-    fn truncate(&mut self, rows: usize) {
-        self.seconds.truncate(rows);
-        self.samples_issued.truncate(rows);
-        self.samples_completed.truncate(rows);
-        self.tokens_generated.truncate(rows);
-        self.prompt_tokens.truncate(rows);
-        self.steps.truncate(rows);
-        self.waiting.truncate(rows);
-        self.running.truncate(rows);
-        self.kv_blocks.truncate(rows);
-    }
-
-    /// Every other row stays, the first among them.
-    fn halve(&mut self) {
-        fn thin<T: Copy>(column: &mut Vec<T>) {
-            *column = column.iter().copied().step_by(2).collect();
+    /// Rows that `stays` holds for, counted from 0; the others go.
+    fn keep_rows(&mut self, stays: impl Fn(usize) -> bool) {
+        fn thin<T>(column: &mut Vec<T>, stays: impl Fn(usize) -> bool) {
+            let mut row = 0;
+            column.retain(|_| {
+                row += 1;
+                stays(row - 1)
+            });
         }
-        thin(&mut self.seconds);
-        thin(&mut self.samples_issued);
-        thin(&mut self.samples_completed);
-        thin(&mut self.tokens_generated);
-        thin(&mut self.prompt_tokens);
-        thin(&mut self.steps);
-        thin(&mut self.waiting);
-        thin(&mut self.running);
-        thin(&mut self.kv_blocks);
+        thin(&mut self.seconds, &stays);
+        thin(&mut self.samples_issued, &stays);
+        thin(&mut self.samples_completed, &stays);
+        thin(&mut self.tokens_generated, &stays);
+        thin(&mut self.prompt_tokens, &stays);
+        thin(&mut self.steps, &stays);
+        thin(&mut self.waiting, &stays);
+        thin(&mut self.running, &stays);
+        thin(&mut self.kv_blocks, &stays);
     }
 }
 
@@ -180,7 +171,7 @@ impl Recorder {
             // Looks go on for a moment behind the last answer, until whoever runs the test says that it is over.
             let times = &self.timeline.seconds;
             let before = times.partition_point(|seconds| *seconds <= last.seconds - 1e-3);
-            self.timeline.truncate(before);
+            self.timeline.keep_rows(|row| row < before);
             self.keep(last);
         }
         self.closed = true;
@@ -200,7 +191,7 @@ impl Recorder {
         self.skipped = 0;
         self.timeline.push(row);
         if self.timeline.len() > self.most_rows {
-            self.timeline.halve();
+            self.timeline.keep_rows(|row| row % 2 == 0);
             self.stride *= 2;
         }
     }

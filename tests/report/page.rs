@@ -56,12 +56,17 @@ fn a_page_lies_in_the_folder_of_the_run_and_needs_nothing_else() {
         .assert_error(1, &["cannot write `not/there.html`", "--output"]);
 }
 
+/// A stored result, VALID, from before timelines were kept.
+fn server_on_an_h100() -> Value {
+    let stored = repository().join("results/2026-11-25-h100-fp8-fp16/Server/result.json");
+    serde_json::from_slice(&fs::read(stored).unwrap()).unwrap()
+}
+
 #[test]
 fn what_was_not_kept_or_is_damaged_is_said_on_the_page() {
     let world = World::new();
-    let stored = repository().join("results/2026-11-25-h100-fp8-fp16/Server/result.json");
     fs::create_dir(world.path("old")).unwrap();
-    let mut result: Value = serde_json::from_slice(&fs::read(stored).unwrap()).unwrap();
+    let mut result = server_on_an_h100();
     result["config"]["run"]["system_name"] = "<script>alert(1)</script>".into();
     fs::write(world.path("old/result.json"), result.to_string()).unwrap();
     let page = || {
@@ -86,8 +91,7 @@ fn what_was_not_kept_or_is_damaged_is_said_on_the_page() {
 #[test]
 fn a_broken_rule_stands_with_its_remedy_and_the_command() {
     let world = World::new();
-    let stored = repository().join("results/2026-11-25-h100-fp8-fp16/Server/result.json");
-    let mut result: Value = serde_json::from_slice(&fs::read(stored).unwrap()).unwrap();
+    let mut result = server_on_an_h100();
     result["valid"] = false.into();
     result["findings"] = serde_json::json!([{
         "rule": "latency",

@@ -2,9 +2,12 @@
 // the CUDA engine's own layers, bit for bit, since they are the same kernels and products.
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "cuda/gemm.h"
@@ -17,7 +20,6 @@
 namespace gptj::testing {
 namespace {
 
-using tensorrt::Operation;
 using tensorrt::OperationKind;
 
 // Where a layer's product back leaves what it added to the residual stream.
