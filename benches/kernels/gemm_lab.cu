@@ -97,7 +97,7 @@ class Bench {
                           .activation_scale = scale_.as<float>(),
                           .weight_scale = scale_.as<float>(),
                           .output_scale_inverse = scale_.as<float>()};
-    gemm_.tune(one.shape, operands, stream_.get());
+    gemm_.tune(one.shape, operands, operands.m, stream_.get());
     const double error = check(one, type, operands);
     const std::size_t set =
         static_cast<std::size_t>(one.shape.n) * static_cast<std::size_t>(one.shape.k) * element_bytes(type);

@@ -261,25 +261,36 @@ void Gemm::run(const GemmShape& shape, const GemmOperands& operands, cudaStream_
 
 std::optional<std::uint64_t> Gemm::bits_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                                            const GemmShape& shape, const GemmOperands& operands,
-                                           cudaStream_t stream) {
-  if (!try_launch(plan, algorithm, shape, operands, stream)) return std::nullopt;
+                                           std::int64_t rows, cudaStream_t stream) {
   const std::int64_t element =
       shape.output == OutputType::kF32 ? 4 : (shape.output == OutputType::kF16 ? 2 : 1);
+  const std::int64_t input_row = (shape.input_stride != 0 ? shape.input_stride : shape.k) *
+                                 static_cast<std::int64_t>(element_bytes(shape.input));
+  const std::int64_t output_row = (shape.output_stride != 0 ? shape.output_stride : shape.n) * element;
   GPTJ_CUDA_CHECK(cudaMemsetAsync(checksum_.as<>(), 0, checksum_.bytes(), stream));
-  checksum({.data = operands.out,
-            .rows = operands.m,
-            .row_bytes = shape.n * element,
-            .stride_bytes = (shape.output_stride != 0 ? shape.output_stride : shape.n) * element,
-            .result = checksum_.as<std::uint64_t>()},
-           stream);
-  check_launch("checksum");
+  GemmOperands part = operands;
+  for (std::int64_t done = 0; done == 0 || done + operands.m <= rows; done += operands.m) {
+    part.activations = static_cast<const std::byte*>(operands.activations) + done * input_row;
+    if (operands.source != nullptr) {
+      part.source = static_cast<const std::byte*>(operands.source) + done * output_row;
+    }
+    if (!try_launch(plan, algorithm, shape, part, stream)) return std::nullopt;
+    checksum({.data = part.out,
+              .rows = part.m,
+              .row_bytes = shape.n * element,
+              .stride_bytes = output_row,
+              .result = checksum_.as<std::uint64_t>()},
+             stream);
+    check_launch("checksum");
+  }
   std::uint64_t bits = 0;
   GPTJ_CUDA_CHECK(cudaMemcpyAsync(&bits, checksum_.as<>(), sizeof bits, cudaMemcpyDeviceToHost, stream));
   GPTJ_CUDA_CHECK(cudaStreamSynchronize(stream));
   return bits;
 }
 
-void Gemm::tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream) {
+void Gemm::tune(const GemmShape& shape, const GemmOperands& operands, std::int64_t rows,
+                cudaStream_t stream) {
   Plan* const plan = plan_for(shape, bucket_of(operands.m));
   if (plan == nullptr) return;  // run() looks for another one
   const Event begin(true);
@@ -287,7 +298,7 @@ void Gemm::tune(const GemmShape& shape, const GemmOperands& operands, cudaStream
   float best = 0.0F;
   std::optional<std::uint64_t> first;
   for (const cublasLtMatmulAlgo_t& guess : plan->guesses) {
-    const std::optional<std::uint64_t> bits = bits_of(*plan, guess, shape, operands, stream);
+    const std::optional<std::uint64_t> bits = bits_of(*plan, guess, shape, operands, rows, stream);
     if (!bits) continue;
     ++tried_;
     if (!first) first = bits;

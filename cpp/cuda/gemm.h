@@ -68,9 +68,11 @@ class Gemm {
   bool supports(const GemmShape& shape, std::int64_t m);
 
   // Times the library's best guesses for these operands and keeps the fastest of those that give the bits of
-  // the first, so that a run's results do not hang on a clock; waits for the stream. Overwrites `out`; what
-  // is added to an accumulating product has to lie elsewhere, and activations should not be zeros.
-  void tune(const GemmShape& shape, const GemmOperands& operands, cudaStream_t stream);
+  // the first, so that a run's results do not hang on a clock; waits for the stream. Bits are compared over
+  // `rows` rows of activations and source, operands.m at a time: algorithms that round otherwise may still
+  // agree on a few. Overwrites `out`; what is added to an accumulating product has to lie elsewhere, and
+  // neither that nor activations should be zeros, with which many roundings are the same.
+  void tune(const GemmShape& shape, const GemmOperands& operands, std::int64_t rows, cudaStream_t stream);
 
   // Rows that a product of `m` rows runs on. Many kernels take only whole tiles of rows, those that take any
   // count are slower, and below 64 rows, where weights are what takes time, the library chooses worse ones.
@@ -95,10 +97,10 @@ class Gemm {
   bool try_launch(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const GemmShape& shape,
                   const GemmOperands& operands, cudaStream_t stream);
 
-  // Of `out` after one run of the algorithm; nothing when it does not run.
+  // Of what the algorithm makes of `rows` rows, see tune(); nothing when it does not run.
   std::optional<std::uint64_t> bits_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                                        const GemmShape& shape, const GemmOperands& operands,
-                                       cudaStream_t stream);
+                                       std::int64_t rows, cudaStream_t stream);
 
   cublasLtHandle_t handle_ = nullptr;
   DeviceBuffer workspace_;

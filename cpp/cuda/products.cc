@@ -129,7 +129,9 @@ void fill(const LayersContext& context, void* to, std::int64_t count, const Prod
 
 void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffers& buffers,
                    TunedProducts which, cudaStream_t stream) {
-  const auto tune = [&](const Product& product) { gemm.tune(product.shape, product.operands, stream); };
+  const auto tune = [&](const Product& product, std::int64_t rows) {
+    gemm.tune(product.shape, product.operands, rows, stream);
+  };
   // Calls `each` with every row count that has a plan of its own.
   const auto buckets = [](std::int64_t most, const auto& each) {
     for (std::int64_t m = std::min(Gemm::bucket_of(1), most);; m = std::min(Gemm::bucket_of(m + 1), most)) {
@@ -142,23 +144,30 @@ void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffer
     const bool is_fused = gelu_is_fused(gemm, context);
     fill(context, buffers.normed, rows * context.dims.hidden, buffers, stream);
     fill(context, buffers.joined, rows * joined_stride(context), buffers, stream);
+    // Not zeros: whether an algorithm rounds before or after it adds these would not show.
+    fill_random(context.residual, rows * context.dims.hidden, 22, 1.0F, stream);
+    check_launch("fill_random");
     buckets(rows, [&](std::int64_t m) {
-      tune(qkv_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.qkv}));
+      tune(qkv_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.qkv}), rows);
       if (is_fused) {
-        tune(mlp_product(context, 0,
-                         {.count = m, .in = buffers.normed, .out = gelu_part(context, buffers.joined)}));
+        const Rows gelu{.count = m, .in = buffers.normed, .out = gelu_part(context, buffers.joined)};
+        tune(mlp_product(context, 0, gelu), rows);
       } else {
-        tune(plain_mlp_product(context, 0, {.count = m, .in = buffers.normed, .out = buffers.inner}));
+        const Rows plain{.count = m, .in = buffers.normed, .out = buffers.inner};
+        tune(plain_mlp_product(context, 0, plain), rows);
       }
-      tune(joined_product(context, 0, {.count = m, .in = buffers.joined, .out = buffers.qkv},
-                          context.residual));
+      const Rows back{.count = m, .in = buffers.joined, .out = buffers.qkv};
+      tune(joined_product(context, 0, back, context.residual), rows);
     });
+    GPTJ_CUDA_CHECK(cudaMemsetAsync(context.residual, 0,
+                                    static_cast<std::size_t>(2 * rows * context.dims.hidden), stream));
   }
-  fill_random(buffers.final_normed, std::int64_t{context.shape.max_logit_rows()} * context.dims.hidden, 21,
-              1.0F, stream);
+  const std::int64_t logit_rows = context.shape.max_logit_rows();
+  fill_random(buffers.final_normed, logit_rows * context.dims.hidden, 21, 1.0F, stream);
   check_launch("fill_random");
-  buckets(context.shape.max_logit_rows(), [&](std::int64_t m) {
-    tune(lm_head_product(context, {.count = m, .in = buffers.final_normed, .out = context.logits}));
+  buckets(logit_rows, [&](std::int64_t m) {
+    const Rows last{.count = m, .in = buffers.final_normed, .out = context.logits};
+    tune(lm_head_product(context, last), logit_rows);
   });
 }
 

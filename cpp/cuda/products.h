@@ -58,7 +58,8 @@ ProductBuffers carve_products(const NetworkShape& shape, void* memory);
 
 enum class TunedProducts : std::uint8_t { kAll, kLmHead };
 
-// Chooses the fastest algorithm for every size of step. Overwrites the buffers and the residual stream.
+// Chooses the fastest algorithm for every size of step. Overwrites the buffers, and leaves a residual stream
+// of zeros.
 void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffers& buffers,
                    TunedProducts which, cudaStream_t stream);
 

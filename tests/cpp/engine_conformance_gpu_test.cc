@@ -1,8 +1,12 @@
 // An engine for GPUs under the suite that holds for every engine, opened as the program opens it. Compiled
 // once for each, with its name in GPTJ_CONFORMANCE_ENGINE. Without a GPU every test is skipped; with
 // GPTJ_REQUIRE_GPU=1 that is a failure.
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cuda/gpu.h"
@@ -51,15 +55,28 @@ EngineOptions with_kind(EngineOptions options, const Kind& kind) {
   return options;
 }
 
+// The plan for these settings, built when they first come: the start of TensorRT takes longer than most
+// tests.
+std::string plan_for(const EngineOptions& options, const GenerationConfig& generation) {
+  using Key = std::tuple<std::string, bool, std::int32_t, std::int32_t, std::int32_t, std::int32_t,
+                         std::int32_t, std::int32_t>;
+  static std::map<Key, std::unique_ptr<const ScratchFile>> plans;
+  const Key key{options.precision,           options.gemm_plugin,      options.max_requests,
+                options.max_tokens_per_step, options.kv_block_size,    options.max_prompt_tokens,
+                generation.beam_width,       generation.max_new_tokens};
+  if (const auto found = plans.find(key); found != plans.end()) return found->second->path;
+  auto plan = std::make_unique<const ScratchFile>(".plan");
+  EngineOptions with_path = options;
+  with_path.plan_path = plan->path;
+  build_plan(
+      {.options = with_path, .model = tiny_model(), .generation = generation, .timing_cache_path = ""});
+  return plans.emplace(key, std::move(plan)).first->second->path;
+}
+
 std::unique_ptr<Engine> create(const EngineOptions& wanted, const GenerationConfig& generation,
                                const Kind& kind) {
   EngineOptions options = with_kind(wanted, kind);
-  const ScratchFile plan(".plan");
-  if (has_plans(options)) {
-    options.plan_path = plan.path;
-    build_plan(
-        {.options = options, .model = tiny_model(), .generation = generation, .timing_cache_path = ""});
-  }
+  if (has_plans(options)) options.plan_path = plan_for(options, generation);
   return create_engine(options, tiny_model(), generation, *weights());
 }
 
