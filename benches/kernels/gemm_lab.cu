@@ -26,15 +26,19 @@ constexpr std::int64_t kHidden = 4096;
 constexpr std::int64_t kInner = 16384;
 constexpr std::int64_t kVocab = 50432;
 constexpr int kTimedRuns = 20;
-constexpr int kWeightSets = 4;  // more than the L2 holds, so that weights come from memory as in a step
+constexpr float kSpread = 20.0F;  // of biases and of what is added: about as large as the products
+constexpr int kWeightSets = 4;    // more than the L2 holds, so that weights come from memory as in a step
 
 struct Case {
   const char* name;
   GemmShape shape;
+  bool is_in_place = false;  // an accumulating product is added to what its result takes the place of
 };
 
 std::vector<Case> cases(ElementType type) {
   const OutputType activated = type == ElementType::kF16 ? OutputType::kF16 : OutputType::kF8E4M3;
+  const GemmShape back{
+      .n = kHidden, .k = kHidden + kInner, .input = type, .epilogue = Epilogue::kBias, .accumulate = true};
   return {
       {"Q, K, V", {.n = 3 * kHidden, .k = kHidden, .input = type}},
       {"MLP, plain", {.n = kInner, .k = kHidden, .input = type}},
@@ -45,8 +49,8 @@ std::vector<Case> cases(ElementType type) {
         .output = activated,
         .epilogue = Epilogue::kBiasGelu,
         .output_stride = kHidden + kInner}},
-      {"back, bias, residual",
-       {.n = kHidden, .k = kHidden + kInner, .input = type, .epilogue = Epilogue::kBias, .accumulate = true}},
+      {"back, bias, residual", back},
+      {"the same in place", back, true},
   };
 }
 
@@ -62,7 +66,9 @@ class Bench {
         scale_(256, "a scale") {
     const float one = 1.0F;
     GPTJ_CUDA_CHECK(cudaMemcpy(scale_.as<>(), &one, sizeof one, cudaMemcpyHostToDevice));
-    GPTJ_CUDA_CHECK(cudaMemset(bias_.as<>(), 0, bias_.bytes()));
+    fill_random(bias_.as<>(), static_cast<std::int64_t>(bias_.bytes() / 2), std::random_device{}(), kSpread,
+                stream_.get());
+    check_launch("fill_random");
   }
 
   // Random fp16, or the same rounded to E4M3.
@@ -91,13 +97,14 @@ class Bench {
                           .activations = activations_.as<>(),
                           .weights = weights_.as<>(),
                           .bias = bias_.as<>(),
-                          // Behind the result, and zero.
-                          .source = out_.as<std::byte>() + out_.bytes() / 2,
+                          .source = source(),
                           .out = out_.as<>(),
                           .activation_scale = scale_.as<float>(),
                           .weight_scale = scale_.as<float>(),
                           .output_scale_inverse = scale_.as<float>()};
+    fill_source();
     gemm_.tune(one.shape, operands, operands.m, stream_.get());
+    if (one.is_in_place) operands.source = nullptr;
     const double error = check(one, type, operands);
     const std::size_t set =
         static_cast<std::size_t>(one.shape.n) * static_cast<std::size_t>(one.shape.k) * element_bytes(type);
@@ -142,9 +149,28 @@ class Bench {
     return static_cast<float>(reinterpret_cast<const __nv_fp8_e4m3*>(bytes.data())[index]);
   }
 
+  static double half_at(const void* data, std::size_t index) {
+    __half value;
+    GPTJ_CUDA_CHECK(
+        cudaMemcpy(&value, static_cast<const __half*>(data) + index, sizeof value, cudaMemcpyDeviceToHost));
+    return __half2float(value);
+  }
+
+  // What is added to the product, behind the results.
+  void* source() { return out_.as<std::byte>() + out_.bytes() / 2; }
+  void fill_source() {
+    fill_random(source(), static_cast<std::int64_t>(out_.bytes() / 4), std::random_device{}(), kSpread,
+                stream_.get());
+    check_launch("fill_random");
+  }
+
   // ||out - reference|| / ||reference|| over sampled elements, the reference in double.
   double check(const Case& one, ElementType type, const GemmOperands& operands) {
-    GPTJ_CUDA_CHECK(cudaMemsetAsync(out_.as<>(), 0, out_.bytes(), stream_.get()));
+    GPTJ_CUDA_CHECK(cudaMemsetAsync(out_.as<>(), 0xFF, out_.bytes() / 2, stream_.get()));
+    if (one.is_in_place) {
+      GPTJ_CUDA_CHECK(cudaMemcpyAsync(out_.as<>(), source(), 2 * operands.m * one.shape.n,
+                                      cudaMemcpyDeviceToDevice, stream_.get()));
+    }
     gemm_.run(one.shape, operands, stream_.get());
     GPTJ_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
     std::mt19937_64 random(std::random_device{}());
@@ -171,6 +197,10 @@ class Bench {
       double sum = 0.0;
       for (std::size_t i = 0; i < static_cast<std::size_t>(one.shape.k); ++i) {
         sum += value(a, i, type) * value(b, i, type);
+      }
+      if (one.shape.epilogue != Epilogue::kNone) sum += half_at(bias_.as<>(), column);
+      if (one.shape.accumulate) {
+        sum += half_at(source(), row * static_cast<std::size_t>(one.shape.n) + column);
       }
       if (one.shape.epilogue == Epilogue::kBiasGelu) {
         sum = 0.5 * sum * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (sum + 0.044715 * sum * sum * sum)));

@@ -1,5 +1,7 @@
 #include "cuda/cublas_layers.h"
 
+#include <utility>
+
 #include "cuda/gemm.h"
 #include "cuda/memory.h"
 #include "cuda/products.h"
@@ -21,8 +23,10 @@ class CublasLayers final : public Layers {
   std::string report() const override { return gemm_.report() + "\n"; }
 
  private:
-  void layer(std::int32_t index, const StepInputs& inputs, cudaStream_t stream);
-  void head(const StepInputs& inputs, cudaStream_t stream);
+  // Both from the residual stream that they read; a layer leaves its own in `out`.
+  void layer(std::int32_t index, const StepInputs& inputs, const void* residual, void* out,
+             cudaStream_t stream);
+  void head(const StepInputs& inputs, const void* residual, cudaStream_t stream);
 
   LayersContext context_;
   Gemm gemm_;
@@ -37,34 +41,40 @@ void CublasLayers::tune(cudaStream_t stream) {
   GPTJ_CUDA_CHECK(cudaMemsetAsync(workspace_.as<>(), 0, workspace_.bytes(), stream));
 }
 
-// x += attention(norm(x)) W_o + gelu(norm(x) W_in + b_in) W_out + b_out, with both projections back in one
+// x + attention(norm(x)) W_o + gelu(norm(x) W_in + b_in) W_out + b_out, with both projections back in one
 // product.
-void CublasLayers::layer(std::int32_t index, const StepInputs& inputs, cudaStream_t stream) {
+void CublasLayers::layer(std::int32_t index, const StepInputs& inputs, const void* residual, void* out,
+                         cudaStream_t stream) {
   const std::int64_t count = inputs.rows.rows;
-  normalise(context_, index, {.count = count, .in = context_.residual, .out = parts_.normed}, stream);
+  normalise(context_, index, {.count = count, .in = residual, .out = parts_.normed}, stream);
   run(gemm_, qkv_product(context_, index, {.count = count, .in = parts_.normed, .out = parts_.qkv}), stream);
   context_.mark(Part::kQkvProduct, stream);
   attention(context_, index, inputs, {.qkv = parts_.qkv, .joined = parts_.joined}, stream);
   run_mlp(gemm_, context_, index, {.count = count, .in = parts_.normed, .out = parts_.joined}, inner_,
           stream);
   context_.mark(Part::kMlpProduct, stream);
-  const Rows back{.count = count, .in = parts_.joined, .out = context_.residual};
-  run(gemm_, joined_product(context_, index, back, context_.residual), stream);
+  const Rows back{.count = count, .in = parts_.joined, .out = out};
+  run(gemm_, joined_product(context_, index, back, residual), stream);
   context_.mark(Part::kJoinedProduct, stream);
 }
 
-void CublasLayers::head(const StepInputs& inputs, cudaStream_t stream) {
+void CublasLayers::head(const StepInputs& inputs, const void* residual, cudaStream_t stream) {
   const std::int64_t count = inputs.logit_row_count;
-  normalise_last(context_, inputs.logit_rows,
-                 {.count = count, .in = context_.residual, .out = parts_.final_normed}, stream);
+  normalise_last(context_, inputs.logit_rows, {.count = count, .in = residual, .out = parts_.final_normed},
+                 stream);
   run(gemm_, lm_head_product(context_, {.count = count, .in = parts_.final_normed, .out = context_.logits}),
       stream);
   context_.mark(Part::kLmHead, stream);
 }
 
 void CublasLayers::forward(const StepInputs& inputs, cudaStream_t stream) {
-  for (std::int32_t index = 0; index < context_.shape.model.n_layer; ++index) layer(index, inputs, stream);
-  if (inputs.logit_row_count > 0) head(inputs, stream);
+  void* residual = context_.residual;
+  void* other = parts_.residual;
+  for (std::int32_t index = 0; index < context_.shape.model.n_layer; ++index) {
+    layer(index, inputs, residual, other, stream);
+    std::swap(residual, other);
+  }
+  if (inputs.logit_row_count > 0) head(inputs, residual, stream);
 }
 
 }  // namespace

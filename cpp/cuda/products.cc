@@ -84,6 +84,7 @@ ProductBuffers carve_products(const NetworkShape& shape, void* memory) {
   buffers.qkv = carver.take(2 * rows * 3 * hidden);
   buffers.joined = carver.take(element * rows * (hidden + inner));
   buffers.inner = carver.take(2 * rows * inner);
+  buffers.residual = carver.take(2 * rows * hidden);
   buffers.final_normed = carver.take(2 * logit_rows * hidden);
   buffers.bytes = carver.used();
   return buffers;
@@ -156,7 +157,7 @@ void tune_products(Gemm& gemm, const LayersContext& context, const ProductBuffer
         const Rows plain{.count = m, .in = buffers.normed, .out = buffers.inner};
         tune(plain_mlp_product(context, 0, plain), rows);
       }
-      const Rows back{.count = m, .in = buffers.joined, .out = buffers.qkv};
+      const Rows back{.count = m, .in = buffers.joined, .out = buffers.residual};
       tune(joined_product(context, 0, back, context.residual), rows);
     });
     GPTJ_CUDA_CHECK(cudaMemsetAsync(context.residual, 0,

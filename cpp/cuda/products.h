@@ -29,7 +29,8 @@ Product mlp_product(const LayersContext& context, std::int32_t layer, const Rows
 Product plain_mlp_product(const LayersContext& context, std::int32_t layer, const Rows& rows);
 
 // From [count, hidden + inner], attention's output and GELU's, to fp16 [count, hidden] with both projections
-// back, added to `residual`, which may be out itself.
+// back, added to `residual`, which lies elsewhere: in place cuBLASLt rounds otherwise, and every engine is to
+// give the same bits.
 Product joined_product(const LayersContext& context, std::int32_t layer, const Rows& rows,
                        const void* residual);
 
@@ -50,6 +51,7 @@ struct ProductBuffers {
   void* qkv = nullptr;           // fp16 [rows, 3 * hidden]
   void* joined = nullptr;        // [rows, hidden + inner]: attention's output, then GELU's
   void* inner = nullptr;         // fp16 [rows, inner], where GELU is not fused
+  void* residual = nullptr;      // fp16 [rows, hidden], of every other layer; the network has the other one
   void* final_normed = nullptr;  // fp16 [logit rows, hidden]
   std::size_t bytes = 0;
 };

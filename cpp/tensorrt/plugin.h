@@ -15,7 +15,8 @@ inline constexpr const char* kPluginName = "GptjOperation";
 inline constexpr const char* kPluginVersion = "1";
 inline constexpr const char* kPluginNamespace = "";
 
-// Makes the plugin known, so that plans with operations can be read. May be called again.
+// Makes the plugin known, so that the runtime that has this registry can read plans with operations. Once for
+// each runtime: every one has a registry of its own.
 void register_operations(nvinfer1::IPluginRegistry& registry);
 
 // Adds the operation to the network and gives its output.

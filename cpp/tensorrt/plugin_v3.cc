@@ -120,10 +120,9 @@ class OperationCreator final : public nvinfer1::IPluginCreatorV3One {
 }  // namespace
 
 void register_operations(nvinfer1::IPluginRegistry& registry) {
-  static OperationCreator creator;
-  // The registry is the process's; asking it for what is not there yet would be logged as an error.
-  static const bool is_known = registry.registerCreator(creator, kPluginNamespace);
-  if (!is_known) throw Error(ErrorKind::kInternal, "TensorRT refused the plugin " + std::string(kPluginName));
+  static OperationCreator creator;  // outlives every runtime
+  if (registry.registerCreator(creator, kPluginNamespace)) return;
+  throw Error(ErrorKind::kInternal, "TensorRT refused the plugin " + std::string(kPluginName));
 }
 
 nvinfer1::ITensor& add_operation(nvinfer1::INetworkDefinition& network, const Operation& operation,

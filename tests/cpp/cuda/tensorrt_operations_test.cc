@@ -22,18 +22,11 @@ namespace {
 
 using tensorrt::OperationKind;
 
-// Where a layer's product back leaves what it added to the residual stream.
-enum class Residual : std::uint8_t {
-  kElsewhere,  // as TensorRT has it
-  kInPlace,    // as the CUDA engine has it
-};
-
 // As a plan runs them: on whole tiles of rows, every tensor with memory of its own.
 class OperationLayers final : public cuda::Layers {
  public:
-  OperationLayers(const cuda::LayersContext& context, Residual where)
+  explicit OperationLayers(const cuda::LayersContext& context)
       : context_(context),
-        where_(where),
         memory_(cuda::carve_products(context.shape, nullptr).bytes, "tensors"),
         parts_(cuda::carve_products(context.shape, memory_.as<>())),
         no_row_(sizeof(std::int32_t), "a row number") {
@@ -70,7 +63,7 @@ class OperationLayers final : public cuda::Layers {
     };
     void* residual = context_.residual;
     for (std::int32_t layer = 0; layer < context_.shape.model.n_layer; ++layer) {
-      void* const next = where_ == Residual::kInPlace ? residual : residuals_[layer % 2].as<>();
+      void* const next = residuals_[layer % 2].as<>();
       run(OperationKind::kNorm, layer, rows, {residual}, parts_.normed);
       run(OperationKind::kQkvProduct, layer, rows, {parts_.normed}, parts_.qkv);
       run(OperationKind::kAttentionAndMlp, layer, rows, {parts_.qkv, parts_.normed}, parts_.joined);
@@ -86,7 +79,6 @@ class OperationLayers final : public cuda::Layers {
 
  private:
   cuda::LayersContext context_;
-  Residual where_;
   cuda::Gemm gemm_;
   cuda::DeviceBuffer memory_;
   cuda::ProductBuffers parts_;
@@ -97,16 +89,11 @@ class OperationLayers final : public cuda::Layers {
 
 class OperationSource final : public cuda::LayersSource {
  public:
-  explicit OperationSource(Residual where) : where_(where) {}
-
   std::string name() const override { return "operations"; }
   std::size_t workspace_bytes(const cuda::NetworkShape&) const override { return 0; }
   std::unique_ptr<cuda::Layers> make(const cuda::LayersContext& context) const override {
-    return std::make_unique<OperationLayers>(context, where_);
+    return std::make_unique<OperationLayers>(context);
   }
-
- private:
-  Residual where_;
 };
 
 class TensorrtOperations : public NetworkTest {
@@ -123,15 +110,9 @@ class TensorrtOperations : public NetworkTest {
   }
 };
 
-TEST_P(TensorrtOperations, GiveTheBitsOfTheCudaEnginesLayers) {
-  expect_bits_of_cuda(OperationSource(Residual::kElsewhere));
-}
+TEST_P(TensorrtOperations, GiveTheBitsOfTheCudaEnginesLayers) { expect_bits_of_cuda(OperationSource()); }
 
-// Tell, where the test above fails, whether it is for one of these: where the residual lies, or that tuning
-// takes other algorithms each time.
-TEST_P(TensorrtOperations, GiveThemWithTheResidualInPlace) {
-  expect_bits_of_cuda(OperationSource(Residual::kInPlace));
-}
+// Tells, where the test above fails, whether it is because tuning takes other algorithms each time.
 TEST_P(TensorrtOperations, AreNoWorseThanTheCudaEnginesLayersTunedAgain) {
   expect_bits_of_cuda(cuda::CublasLayersSource());
 }
