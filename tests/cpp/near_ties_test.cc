@@ -129,6 +129,23 @@ TEST_P(NearTiesTest, AnAnswerWithAnotherTokenIsNotExplained) {
   }
 }
 
+// An answer that an H100 gave in fp8: a tenth of the slack explains it, and with all of it there are more
+// ways than can be followed.
+TEST_P(NearTiesTest, WhatALittleSlackExplainsIsFoundAmongTheManyWaysOfALot) {
+  const ModelConfig model{503, 2, 128, 2, 512, 96, 32};
+  const SyntheticModel weights(model, 21, 9, 3.0F);
+  ReferenceGptJ reference(model, weights, kFp8.arithmetic);
+  generation_.eos_token = 9;
+  NearTies ties(reference, generation_);
+  const Job job{.id = 9,
+                .prompt = {134, 81, 333, 347, 218, 76,  258, 155, 284, 371, 17,  90,  438, 17,  176, 408, 271,
+                           433, 3,  215, 24,  194, 469, 209, 106, 143, 364, 408, 200, 399, 370, 404, 327, 167,
+                           465, 78, 308, 173, 18,  161, 58,  112, 380, 158, 227, 182, 304, 316, 434},
+                .min_new_tokens = 2,
+                .max_new_tokens = 6};
+  EXPECT_TRUE(ties.explain(job, {184, 471, 326, 78, 176, 312}, kFp8.slack)) << ties.why_not();
+}
+
 // Two tokens of the same row of the LM head, one of them 0.1 better by its bias: with a slack of 0.05 for
 // each they may change places, with less they may not.
 TEST_P(NearTiesTest, ATieIsAsCloseAsTheSlackSays) {
