@@ -177,7 +177,6 @@ class Bench {
     const std::size_t row_bytes = static_cast<std::size_t>(one.shape.k) * element_bytes(type);
     const ElementType out_type =
         one.shape.output == OutputType::kF8E4M3 ? ElementType::kF8E4M3 : ElementType::kF16;
-    const std::int64_t stride = one.shape.output_stride != 0 ? one.shape.output_stride : one.shape.n;
     double difference = 0.0;
     double size = 0.0;
     for (int sample = 0; sample < 64; ++sample) {
@@ -192,7 +191,8 @@ class Bench {
                                  cudaMemcpyDeviceToHost));
       GPTJ_CUDA_CHECK(cudaMemcpy(
           out.data(),
-          out_.as<std::byte>() + (row * static_cast<std::size_t>(stride) + column) * element_bytes(out_type),
+          out_.as<std::byte>() +
+              (row * static_cast<std::size_t>(one.shape.output_row()) + column) * element_bytes(out_type),
           out.size(), cudaMemcpyDeviceToHost));
       double sum = 0.0;
       for (std::size_t i = 0; i < static_cast<std::size_t>(one.shape.k); ++i) {

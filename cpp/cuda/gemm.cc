@@ -100,10 +100,10 @@ std::string to_text(const GemmShape& shape, std::int64_t m) {
 struct Gemm::Plan {
   Plan(const GemmShape& shape, std::int64_t m)
       : weights(to_cuda(shape.input), shape.k, shape.n, shape.k),
-        activations(to_cuda(shape.input), shape.k, m, shape.input_stride != 0 ? shape.input_stride : shape.k),
+        activations(to_cuda(shape.input), shape.k, m, shape.input_row()),
         source(shape.output == OutputType::kF8E4M3 ? CUDA_R_16F : to_cuda(shape.output), shape.n, m,
-               shape.output_stride != 0 ? shape.output_stride : shape.n),
-        out(to_cuda(shape.output), shape.n, m, shape.output_stride != 0 ? shape.output_stride : shape.n) {
+               shape.output_row()),
+        out(to_cuda(shape.output), shape.n, m, shape.output_row()) {
     description.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     if (shape.input == ElementType::kF8E4M3) {
       // Partial sums stay in the tensor cores' own accumulators.
@@ -264,9 +264,8 @@ std::optional<std::uint64_t> Gemm::bits_of(Plan& plan, const cublasLtMatmulAlgo_
                                            std::int64_t rows, cudaStream_t stream) {
   const std::int64_t element =
       shape.output == OutputType::kF32 ? 4 : (shape.output == OutputType::kF16 ? 2 : 1);
-  const std::int64_t input_row = (shape.input_stride != 0 ? shape.input_stride : shape.k) *
-                                 static_cast<std::int64_t>(element_bytes(shape.input));
-  const std::int64_t output_row = (shape.output_stride != 0 ? shape.output_stride : shape.n) * element;
+  const std::int64_t input_row = shape.input_row() * static_cast<std::int64_t>(element_bytes(shape.input));
+  const std::int64_t output_row = shape.output_row() * element;
   GPTJ_CUDA_CHECK(cudaMemsetAsync(checksum_.as<>(), 0, checksum_.bytes(), stream));
   GemmOperands part = operands;
   for (std::int64_t done = 0; done == 0 || done + operands.m <= rows; done += operands.m) {

@@ -37,6 +37,9 @@ struct GemmShape {
   bool accumulate = false;         // out = source + product: the residual stream
   std::int64_t input_stride = 0;   // elements between rows of activations; 0: k
   std::int64_t output_stride = 0;  // elements between rows of out; 0: n
+
+  std::int64_t input_row() const { return input_stride != 0 ? input_stride : k; }
+  std::int64_t output_row() const { return output_stride != 0 ? output_stride : n; }
 };
 
 struct GemmOperands {

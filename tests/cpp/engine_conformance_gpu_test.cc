@@ -13,7 +13,6 @@
 #include "cuda/tolerances.h"
 #include "engine/engine_loader.h"
 #include "engine_conformance.h"
-#include "gptj/error.h"
 #include "scratch_file.h"
 #include "synthetic_model.h"
 
@@ -91,14 +90,7 @@ std::unique_ptr<Engine> create_small(const Kind& kind) {
 
 // Why there is no engine here; empty when there is one.
 const std::string& missing() {
-  static const std::string reason = [] {
-    try {
-      create_small({.precision = "fp16"});
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
-  }();
+  static const std::string reason = why_not([] { create_small({.precision = "fp16"}); });
   return reason;
 }
 

@@ -33,14 +33,7 @@ std::unique_ptr<Engine> create(EngineOptions options, const SyntheticModel& weig
 
 // Why there is no engine here; empty when there is one.
 const std::string& missing() {
-  static const std::string reason = [] {
-    try {
-      create(options_of("fp16"), SyntheticModel(kSmall, 1));
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
-  }();
+  static const std::string reason = why_not([] { create(options_of("fp16"), SyntheticModel(kSmall, 1)); });
   return reason;
 }
 

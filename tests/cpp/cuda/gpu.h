@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "gptj/error.h"
+
 // Skips the test when `reason`, why there is no GPU here, is not empty; with GPTJ_REQUIRE_GPU=1 the test
 // fails.
 #define GPTJ_SKIP_WITHOUT_GPU(reason)                                                    \
@@ -22,6 +24,17 @@ namespace gptj::testing {
 inline bool is_gpu_required() {
   const char* required = std::getenv("GPTJ_REQUIRE_GPU");
   return required != nullptr && std::string(required) == "1";
+}
+
+// Why `start` does not work here; empty when it does.
+template <typename Start>
+std::string why_not(const Start& start) {
+  try {
+    start();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
 }
 
 // Where libgptj_cuda.so is: the folder in GPTJ_ENGINE_LIBRARY_DIR, for a suite that was taken to another

@@ -9,7 +9,6 @@
 
 #include "cuda/same_logits.h"
 #include "cuda/scene_shapes.h"
-#include "gptj/error.h"
 #include "gptj/plan.h"
 #include "scratch_file.h"
 #include "tensorrt/network_builder.h"
@@ -21,14 +20,7 @@ namespace {
 
 // Why there is no TensorRT here; empty when there is one.
 const std::string& missing_tensorrt() {
-  static const std::string reason = [] {
-    try {
-      tensorrt::RuntimeLibrary::open();
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
-  }();
+  static const std::string reason = why_not([] { tensorrt::RuntimeLibrary::open(); });
   return reason;
 }
 
